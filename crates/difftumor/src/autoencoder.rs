@@ -1,0 +1,8 @@
+//! Stage 1: the 3-D VQ-GAN autoencoder (paper 3.1; spec/autoencoder.md).
+pub mod codebook;
+pub mod config;
+pub mod vqgan;
+
+pub use codebook::Codebook;
+pub use config::AutoencoderConfig;
+pub use vqgan::Autoencoder;

@@ -1,0 +1,191 @@
+//! Encoder, quantiser and decoder (paper 3.1; spec/autoencoder.md sections 1 to 4).
+//!
+//! Images `[B, 1, D, H, W]` in [-1, 1] (window −175..250 HU), latents `[B, 8, D/4, H/4, W/4]`.
+use super::{AutoencoderConfig, Codebook};
+use crate::nn::{
+    Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d, ConvTranspose3dConfig, GroupNorm, Padding,
+};
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor};
+
+const NORM_EPS: f64 = 1e-6;
+
+/// The whole autoencoder. Field names follow the published state dict; see [`Autoencoder::published_name`].
+#[derive(Module, Debug)]
+pub struct Autoencoder {
+    encoder: Encoder,
+    decoder: Decoder,
+    pre_vq_conv: Conv3d,
+    post_vq_conv: Conv3d,
+    codebook: Codebook,
+}
+
+#[derive(Module, Debug)]
+struct Encoder {
+    conv_first: Conv3d,
+    conv_blocks: Vec<EncoderBlock>,
+    final_block: GroupNorm,
+}
+
+#[derive(Module, Debug)]
+struct EncoderBlock {
+    down: Conv3d,
+    res: ResBlock,
+}
+
+#[derive(Module, Debug)]
+struct Decoder {
+    final_block: GroupNorm,
+    conv_blocks: Vec<DecoderBlock>,
+    conv_last: Conv3d,
+}
+
+#[derive(Module, Debug)]
+struct DecoderBlock {
+    up: ConvTranspose3d,
+    res1: ResBlock,
+    res2: ResBlock,
+}
+
+/// `x + conv(silu(norm(conv(silu(norm x)))))`.
+#[derive(Module, Debug)]
+struct ResBlock {
+    norm1: GroupNorm,
+    conv1: Conv3d,
+    norm2: GroupNorm,
+    conv2: Conv3d,
+}
+
+/// A "same-pad" convolution: total padding kernel − stride by edge replication.
+fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv3d {
+    Conv3dConfig { channels, geometry: ConvGeometry::same([kernel; 3], [stride; 3], Padding::Edge) }
+        .init(device)
+}
+
+impl ResBlock {
+    fn new(c: usize, groups: usize, device: &Device) -> Self {
+        Self {
+            norm1: GroupNorm::new(c, groups, NORM_EPS, device),
+            conv1: conv([c, c], 3, 1, device),
+            norm2: GroupNorm::new(c, groups, NORM_EPS, device),
+            conv2: conv([c, c], 3, 1, device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let y = self.conv1.forward(self.norm1.forward_silu(x.clone()));
+        self.conv2.forward_add(self.norm2.forward_silu(y), Some(x))
+    }
+}
+
+impl Encoder {
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let mut x = self.conv_first.forward(x);
+        for block in &self.conv_blocks {
+            x = block.res.forward(block.down.forward(x));
+        }
+        self.final_block.forward_silu(x)
+    }
+}
+
+impl Decoder {
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let mut x = self.final_block.forward_silu(x);
+        for block in &self.conv_blocks {
+            x = block.res2.forward(block.res1.forward(block.up.forward(x)));
+        }
+        self.conv_last.forward(x)
+    }
+}
+
+impl AutoencoderConfig {
+    /// An autoencoder with random weights.
+    pub fn init(&self, device: &Device) -> Autoencoder {
+        let (base, groups, levels) = (self.base_channels, self.norm_groups, self.downsamplings);
+        let top = base << levels;
+        let encoder = Encoder {
+            conv_first: conv([self.input_channels, base], 3, 1, device),
+            conv_blocks: (0..levels)
+                .map(|i| EncoderBlock {
+                    down: conv([base << i, base << (i + 1)], 4, 2, device),
+                    res: ResBlock::new(base << (i + 1), groups, device),
+                })
+                .collect(),
+            final_block: GroupNorm::new(top, groups, NORM_EPS, device),
+        };
+        let mut inputs = top;
+        let conv_blocks = (0..levels)
+            .map(|i| {
+                let outputs = base << (levels - i);
+                let channels = [std::mem::replace(&mut inputs, outputs), outputs];
+                DecoderBlock {
+                    up: ConvTranspose3dConfig { channels, doubled: [true; 3], padding: Padding::Edge }
+                        .init(device),
+                    res1: ResBlock::new(outputs, groups, device),
+                    res2: ResBlock::new(outputs, groups, device),
+                }
+            })
+            .collect();
+        Autoencoder {
+            encoder,
+            decoder: Decoder {
+                final_block: GroupNorm::new(top, groups, NORM_EPS, device),
+                conv_blocks,
+                conv_last: conv([inputs, self.input_channels], 3, 1, device),
+            },
+            pre_vq_conv: conv([top, self.latent_channels], 1, 1, device),
+            post_vq_conv: conv([self.latent_channels, top], 1, 1, device),
+            codebook: Codebook::new(self.codes, self.latent_channels, device),
+        }
+    }
+}
+
+impl Autoencoder {
+    /// Unquantised latents, `[B, 1, D, H, W]` → `[B, 8, D/4, H/4, W/4]`. Every side must be a multiple of 4.
+    pub fn encode(&self, x: Tensor<5>) -> Tensor<5> {
+        let unit = 1 << self.encoder.conv_blocks.len();
+        let dims = x.dims();
+        assert!(dims[2..].iter().all(|n| n % unit == 0), "sides {dims:?} must be multiples of {unit}");
+        self.pre_vq_conv.forward(self.encoder.forward(x))
+    }
+
+    /// Nearest codes of latents, in (B, D, H, W) order.
+    pub fn indices(&self, z: Tensor<5>) -> Tensor<1, Int> {
+        self.codebook.indices(z)
+    }
+
+    /// The latents that `indices` stand for, `[B, C, D, H, W]` with `sides = [B, D, H, W]`.
+    pub fn lookup(&self, indices: Tensor<1, Int>, sides: [usize; 4]) -> Tensor<5> {
+        self.codebook.lookup(indices, sides)
+    }
+
+    /// Image of latents that are codes already, `[B, 8, d, h, w]` → `[B, 1, 4d, 4h, 4w]`; not limited to [-1, 1].
+    pub fn decode_quantised(&self, z: Tensor<5>) -> Tensor<5> {
+        self.decoder.forward(self.post_vq_conv.forward(z))
+    }
+
+    /// Image of any latents: they are replaced by their nearest codes first, as in sampling.
+    pub fn decode(&self, z: Tensor<5>) -> Tensor<5> {
+        let [b, _, d, h, w] = z.dims();
+        self.decode_quantised(self.lookup(self.indices(z), [b, d, h, w]))
+    }
+
+    /// The codebook.
+    pub fn codebook(&self) -> &Codebook {
+        &self.codebook
+    }
+
+    /// The name in the published state dict of the parameter at a field path of [`Autoencoder`].
+    pub fn published_name(path: &str) -> String {
+        let segment = |s: &str| match s {
+            "conv_first" | "down" | "conv1" | "conv2" | "conv_last" | "pre_vq_conv" | "post_vq_conv" => {
+                format!("{s}.conv")
+            }
+            "up" => "up.convt".into(),
+            "final_block" => "final_block.0".into(),
+            "n" => "N".into(),
+            other => other.into(),
+        };
+        path.split('.').map(segment).collect::<Vec<String>>().join(".")
+    }
+}

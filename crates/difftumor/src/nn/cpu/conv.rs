@@ -1,0 +1,347 @@
+//! Direct 3-D convolution and transposed convolution on the CPU, forward.
+//!
+//! The input is copied once into a padded channels-last buffer, where the terms of one kernel row (kw × channels)
+//! are contiguous; output rows are then register tiles of a matrix product (`tile.rs`).
+//! A stride-2 transposed convolution is eight (or four) ordinary ones, one for each parity of the output position.
+use super::tile::{Run, Shared, Strides, arch, block, block_rows};
+use crate::nn::{ConvGeometry, Padding};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// A padded copy of one item, `[d][h][w][channel]`.
+struct Padded {
+    data: Vec<f32>,
+    channels: usize,
+    /// Elements from one h to the next, and from one d to the next.
+    row: usize,
+    plane: usize,
+}
+
+/// Copies `x` `[C, D, H, W]` into channels-last order with `before`/`after` voxels of padding.
+fn pad_channels_last(
+    x: &[f32],
+    channels: usize,
+    n: [usize; 3],
+    before: [usize; 3],
+    after: [usize; 3],
+    mode: Padding,
+) -> Padded {
+    let p: [usize; 3] = std::array::from_fn(|a| n[a] + before[a] + after[a]);
+    let row = p[2] * channels;
+    let plane = p[1] * row;
+    let mut data = vec![0f32; p[0] * plane];
+    let volume = n[0] * n[1] * n[2];
+    let source = |i: usize, a: usize| -> Option<usize> {
+        match mode {
+            Padding::Zero => i.checked_sub(before[a]).filter(|&i| i < n[a]),
+            Padding::Edge => Some(i.saturating_sub(before[a]).min(n[a] - 1)),
+        }
+    };
+    data.par_chunks_mut(row).enumerate().for_each(|(i, out)| {
+        let (Some(d), Some(h)) = (source(i / p[1], 0), source(i % p[1], 1)) else { return };
+        let start = (d * n[1] + h) * n[2];
+        let inner = &mut out[before[2] * channels..][..n[2] * channels];
+        for c in 0..channels {
+            let line = &x[c * volume + start..][..n[2]];
+            for (w, v) in line.iter().enumerate() {
+                inner[w * channels + c] = *v;
+            }
+        }
+        if mode == Padding::Edge {
+            for w in 0..before[2] {
+                out.copy_within(before[2] * channels..(before[2] + 1) * channels, w * channels);
+            }
+            let last = (before[2] + n[2] - 1) * channels;
+            for w in before[2] + n[2]..p[2] {
+                out.copy_within(last..last + channels, w * channels);
+            }
+        }
+    });
+    Padded { data, channels, row, plane }
+}
+
+/// Weights as `[column block][tap][input channel][block]`, zero where the block passes the last output channel.
+/// `at(o, i, tap)` reads the original.
+fn pack(
+    out_channels: usize,
+    in_channels: usize,
+    taps: usize,
+    at: impl Fn(usize, usize, usize) -> f32 + Sync,
+) -> Vec<f32> {
+    let width = block();
+    let mut packed = vec![0f32; out_channels.div_ceil(width) * taps * in_channels * width];
+    packed.par_chunks_mut(in_channels * width).enumerate().for_each(|(i, part)| {
+        let (first, tap) = (i / taps * width, i % taps);
+        for c in 0..in_channels {
+            for o in 0..width.min(out_channels - first) {
+                part[c * width + o] = at(first + o, c, tap);
+            }
+        }
+    });
+    packed
+}
+
+/// A stride-1 or strided correlation of a padded input with packed weights.
+struct Correlation<'a> {
+    input: &'a Padded,
+    weights: &'a [f32],
+    bias: &'a [f32], // padded to whole blocks
+    kernel: [usize; 3],
+    stride: [usize; 3],
+    /// Where in the padded input the first output's first tap lies.
+    origin: [usize; 3],
+    out_channels: usize,
+    /// Number of outputs along each axis.
+    outputs: [usize; 3],
+    /// Output `o` is stored at `o * out_step + out_origin` of a volume of shape `out_shape`.
+    out_step: [usize; 3],
+    out_origin: [usize; 3],
+    out_shape: [usize; 3],
+    residual: Option<&'a [f32]>,
+}
+
+/// One row of outputs along w, for all output channels.
+struct RowKernel<'a, 'b> {
+    c: &'b Correlation<'a>,
+    d: usize,
+    h: usize,
+    scratch: &'b mut [f32],
+    out: Shared,
+}
+
+impl WithSimd for RowKernel<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { c, d, h, scratch, out } = self;
+        let (input, width) = (c.input, block());
+        let [kd, kh, kw] = c.kernel;
+        let terms = kw * input.channels;
+        let first = (d * c.stride[0] + c.origin[0]) * input.plane
+            + (h * c.stride[1] + c.origin[1]) * input.row
+            + c.origin[2] * input.channels;
+        let step = c.stride[2] * input.channels;
+        let strides = Strides { row: step, step: 1, w_row: width };
+        let volume: usize = c.out_shape.iter().product();
+        let line =
+            ((d * c.out_step[0] + c.out_origin[0]) * c.out_shape[1] + h * c.out_step[1] + c.out_origin[1])
+                * c.out_shape[2]
+                + c.out_origin[2];
+        for (b, bias) in c.bias.chunks_exact(width).enumerate() {
+            let weights = &c.weights[b * kd * kh * terms * width..][..kd * kh * terms * width];
+            // SAFETY: `pad_channels_last` made room for every tap of every output of this row; `scratch` holds
+            // outputs[2] rows of `width`.
+            unsafe {
+                let x = input.data.as_ptr().add(first);
+                block_rows(
+                    simd,
+                    c.outputs[2],
+                    |r| {
+                        (0..kd * kh).map(move |k| Run {
+                            x: x.add(r * step + k / kh * input.plane + k % kh * input.row),
+                            w: weights.as_ptr().add(k * terms * width),
+                            terms,
+                        })
+                    },
+                    strides,
+                    bias.as_ptr(),
+                    scratch.as_mut_ptr(),
+                    width,
+                );
+            }
+            for o in 0..width.min(c.out_channels - b * width) {
+                let start = (b * width + o) * volume + line;
+                for w in 0..c.outputs[2] {
+                    let i = start + w * c.out_step[2];
+                    let v = scratch[w * width + o] + c.residual.map_or(0.0, |r| r[i]);
+                    // SAFETY: `i` is inside the output, and this row belongs to this task alone.
+                    unsafe { *out.at(i) = v };
+                }
+            }
+        }
+    }
+}
+
+fn correlate(c: &Correlation, out: &mut [f32]) {
+    assert_eq!(out.len(), c.out_channels * c.out_shape.iter().product::<usize>());
+    let shared = Shared::new(out);
+    let rows = c.outputs[0] * c.outputs[1];
+    // About four rows to a task keep the packed weights of a block in the second-level cache.
+    (0..rows).into_par_iter().with_min_len(4).for_each_init(
+        || vec![0f32; c.outputs[2] * block()],
+        |scratch, i| {
+            arch().dispatch(RowKernel { c, d: i / c.outputs[1], h: i % c.outputs[1], scratch, out: shared });
+        },
+    );
+}
+
+fn padded_bias(bias: &[f32]) -> Vec<f32> {
+    let mut b = bias.to_vec();
+    b.resize(bias.len().div_ceil(block()) * block(), 0.0);
+    b
+}
+
+/// Convolution of one item. `x` `[Ci, D, H, W]`, `weight` `[Co, Ci, kd, kh, kw]`, `bias` `[Co]`; `residual` has the
+/// output's shape and is added to it. Returns `[Co, D', H', W']`.
+pub fn conv3d(
+    x: &[f32],
+    n: [usize; 3],
+    weight: &[f32],
+    bias: &[f32],
+    g: &ConvGeometry,
+    residual: Option<&[f32]>,
+) -> Vec<f32> {
+    let out_channels = bias.len();
+    let taps: usize = g.kernel.iter().product();
+    let in_channels = weight.len() / (out_channels * taps);
+    assert_eq!(x.len(), in_channels * n.iter().product::<usize>(), "input against weight");
+    let outputs = g.output_shape(n);
+    let mut out = vec![0f32; out_channels * outputs.iter().product::<usize>()];
+    let input = pad_channels_last(x, in_channels, n, g.pad_before, g.pad_after, g.padding);
+    if out_channels == 1 {
+        single_channel(&input, weight, bias[0], g, outputs, residual, &mut out);
+        return out;
+    }
+    let weights = pack(out_channels, in_channels, taps, |o, i, t| weight[(o * in_channels + i) * taps + t]);
+    correlate(
+        &Correlation {
+            input: &input,
+            weights: &weights,
+            bias: &padded_bias(bias),
+            kernel: g.kernel,
+            stride: g.stride,
+            origin: [0; 3],
+            out_channels,
+            outputs,
+            out_step: [1; 3],
+            out_origin: [0; 3],
+            out_shape: outputs,
+            residual,
+        },
+        &mut out,
+    );
+    out
+}
+
+/// Transposed convolution of one item with kernel 4, stride 2, so that each side doubles, on the axes where
+/// `doubled` is set, and kernel 1 on the others. `x` `[Ci, D, H, W]`, `weight` `[Ci, Co, k, k, k]`.
+///
+/// With one voxel of padding on each side (edge or zero), output 2m is `x[m]·w[3] + x[m+1]·w[1]` and output 2m+1 is
+/// `x[m+1]·w[2] + x[m+2]·w[0]` in padded indices (spec/autoencoder.md section 2).
+pub fn conv_transpose3d(
+    x: &[f32],
+    n: [usize; 3],
+    weight: &[f32],
+    bias: &[f32],
+    doubled: [bool; 3],
+    padding: Padding,
+) -> Vec<f32> {
+    let out_channels = bias.len();
+    let side = |a: usize, yes: usize, no: usize| if doubled[a] { yes } else { no };
+    let k: [usize; 3] = std::array::from_fn(|a| side(a, 4, 1));
+    let all_taps: usize = k.iter().product();
+    let in_channels = weight.len() / (out_channels * all_taps);
+    assert_eq!(x.len(), in_channels * n.iter().product::<usize>(), "input against weight");
+    let rim = std::array::from_fn(|a| side(a, 1, 0));
+    let input = pad_channels_last(x, in_channels, n, rim, rim, padding);
+    let out_shape: [usize; 3] = std::array::from_fn(|a| n[a] * side(a, 2, 1));
+    let mut out = vec![0f32; out_channels * out_shape.iter().product::<usize>()];
+    let kernel: [usize; 3] = std::array::from_fn(|a| side(a, 2, 1));
+    let bias = padded_bias(bias);
+    for parity in 0..8usize {
+        let parity: [usize; 3] = std::array::from_fn(|a| parity >> a & 1);
+        if (0..3).any(|a| parity[a] == 1 && !doubled[a]) {
+            continue;
+        }
+        let tap_of = |t: usize, a: usize| if doubled[a] { 3 - parity[a] - 2 * t } else { 0 };
+        let weights = pack(out_channels, in_channels, kernel.iter().product(), |o, i, t| {
+            let (d, h, w) = (t / (kernel[1] * kernel[2]), t / kernel[2] % kernel[1], t % kernel[2]);
+            let tap = (tap_of(d, 0) * k[1] + tap_of(h, 1)) * k[2] + tap_of(w, 2);
+            weight[(i * out_channels + o) * all_taps + tap]
+        });
+        correlate(
+            &Correlation {
+                input: &input,
+                weights: &weights,
+                bias: &bias,
+                kernel,
+                stride: [1; 3],
+                origin: parity,
+                out_channels,
+                outputs: n,
+                out_step: std::array::from_fn(|a| side(a, 2, 1)),
+                out_origin: parity,
+                out_shape,
+                residual: None,
+            },
+            &mut out,
+        );
+    }
+    out
+}
+
+/// A convolution to one channel: here the sum over taps and channels is the vector axis.
+fn single_channel(
+    input: &Padded,
+    weight: &[f32],
+    bias: f32,
+    g: &ConvGeometry,
+    outputs: [usize; 3],
+    residual: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let [kd, kh, kw] = g.kernel;
+    let (c, taps) = (input.channels, kd * kh * kw);
+    // [kd][kh][kw][channel], so that a kernel row is contiguous like the input's.
+    let w: Vec<f32> = (0..taps * c).map(|i| weight[i % c * taps + i / c]).collect();
+    struct Row<'a> {
+        input: &'a [f32],
+        w: &'a [f32],
+        g: &'a ConvGeometry,
+        dims: (usize, usize, usize), // channels, row, plane
+        bias: f32,
+        out: &'a mut [f32],
+    }
+    impl WithSimd for Row<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let (c, row, plane) = self.dims;
+            let [kd, kh, kw] = self.g.kernel;
+            let terms = kw * c;
+            for (o, v) in self.out.iter_mut().enumerate() {
+                let mut sum = simd.splat_f32s(0.0);
+                let mut rest = 0f32;
+                for k in 0..kd * kh {
+                    let x = &self.input[o * self.g.stride[2] * c + k / kh * plane + k % kh * row..][..terms];
+                    let (xv, xr) = S::as_simd_f32s(x);
+                    let (wv, wr) = S::as_simd_f32s(&self.w[k * terms..][..terms]);
+                    for (a, b) in xv.iter().zip(wv) {
+                        sum = simd.mul_add_e_f32s(*a, *b, sum);
+                    }
+                    for (a, b) in xr.iter().zip(wr) {
+                        rest += a * b;
+                    }
+                }
+                *v = simd.reduce_sum_f32s(sum) + rest + self.bias;
+            }
+        }
+    }
+    out.par_chunks_mut(outputs[2]).enumerate().for_each(|(i, line)| {
+        let (d, h) = (i / outputs[1], i % outputs[1]);
+        let first = d * g.stride[0] * input.plane + h * g.stride[1] * input.row;
+        arch().dispatch(Row {
+            input: &input.data[first..],
+            w: &w,
+            g,
+            dims: (c, input.row, input.plane),
+            bias,
+            out: line,
+        });
+        if let Some(r) = residual {
+            for (v, r) in line.iter_mut().zip(&r[i * outputs[2]..]) {
+                *v += r;
+            }
+        }
+    });
+}

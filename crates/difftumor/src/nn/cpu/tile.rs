@@ -1,0 +1,204 @@
+//! The one inner loop of all CPU kernels: a register tile of a matrix product.
+//!
+//! `out[r][n] = start[n] + sum_k x[r*row + k*step] * w[k*w_row + n]` for `R` rows and `CV` vectors of columns.
+//! Convolutions call it with channels-last input, where the taps of one row are contiguous in `k`.
+//! Vectors come from `pulp`, which picks AVX-512, AVX2+FMA, NEON or scalar code at run time.
+use pulp::{Arch, Simd, WithSimd};
+use std::sync::OnceLock;
+
+/// Vectors of columns in a tile: two keep both FMA ports busy for every broadcast of an `x`.
+pub const COLUMN_VECTORS: usize = 2;
+
+/// The machine's vector unit, detected once.
+pub fn arch() -> Arch {
+    static ARCH: OnceLock<Arch> = OnceLock::new();
+    *ARCH.get_or_init(Arch::new)
+}
+
+struct Lanes;
+impl WithSimd for Lanes {
+    type Output = usize;
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES
+    }
+}
+
+/// Columns of a full tile on this machine (32 with AVX-512, 16 with AVX2, 8 with NEON).
+pub fn block() -> usize {
+    arch().dispatch(Lanes) * COLUMN_VECTORS
+}
+
+/// One run of contiguous or strided `k` terms of a product.
+#[derive(Clone, Copy)]
+pub struct Run {
+    /// First element of row 0.
+    pub x: *const f32,
+    /// First row of weights.
+    pub w: *const f32,
+    /// Number of terms.
+    pub terms: usize,
+}
+
+/// Strides of a tile, in elements.
+#[derive(Clone, Copy)]
+pub struct Strides {
+    /// From one row of `x` to the next.
+    pub row: usize,
+    /// From one term of `x` to the next.
+    pub step: usize,
+    /// From one row of weights to the next.
+    pub w_row: usize,
+}
+
+/// Adds the product of all `runs` to `start` and stores `R × CV` vectors at `out`, rows `out_row` apart.
+///
+/// # Safety
+/// Every address that the formula above reaches, widened to whole vectors of columns, must be readable
+/// (`x`, `w`, `start`) or writable (`out`).
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const CV: usize>(
+    simd: S,
+    runs: impl Iterator<Item = Run>,
+    s: Strides,
+    start: *const f32,
+    out: *mut f32,
+    out_row: usize,
+) {
+    // SAFETY: the caller vouches for all addresses.
+    unsafe {
+        let lanes = S::F32_LANES;
+        let load = |p: *const f32| p.cast::<S::f32s>().read_unaligned();
+        let mut acc = [[simd.splat_f32s(0.0); CV]; R];
+        for v in 0..CV {
+            let b = load(start.add(v * lanes));
+            for r in 0..R {
+                acc[r][v] = b;
+            }
+        }
+        for run in runs {
+            let (mut x, mut w) = (run.x, run.w);
+            for _ in 0..run.terms {
+                let mut wv = [simd.splat_f32s(0.0); CV];
+                for v in 0..CV {
+                    wv[v] = load(w.add(v * lanes));
+                }
+                for r in 0..R {
+                    let a = simd.splat_f32s(*x.add(r * s.row));
+                    for v in 0..CV {
+                        acc[r][v] = simd.mul_add_e_f32s(a, wv[v], acc[r][v]);
+                    }
+                }
+                x = x.add(s.step);
+                w = w.add(s.w_row);
+            }
+        }
+        for r in 0..R {
+            for v in 0..CV {
+                out.add(r * out_row + v * lanes).cast::<S::f32s>().write_unaligned(acc[r][v]);
+            }
+        }
+    }
+}
+
+/// `rows` rows of one block of [`block()`] columns; see [`tile`]. `runs(row)` gives the runs for the tile that
+/// begins at that row.
+///
+/// # Safety
+/// As for [`tile`], for rows `0..rows`.
+#[inline(always)]
+pub unsafe fn block_rows<S: Simd, I: Iterator<Item = Run>>(
+    simd: S,
+    rows: usize,
+    runs: impl Fn(usize) -> I,
+    s: Strides,
+    start: *const f32,
+    out: *mut f32,
+    out_row: usize,
+) {
+    const V: usize = COLUMN_VECTORS;
+    let mut r = 0;
+    // Tile heights: AVX-512 and NEON have 32 registers (12*2 sums + 2 weights + 1 broadcast), AVX2 has 16.
+    let tall = S::REGISTER_COUNT >= 32;
+    while r < rows {
+        let left = rows - r;
+        // SAFETY: passed on from the caller; each tile covers rows below `rows` only.
+        unsafe {
+            let o = out.add(r * out_row);
+            r += match left {
+                12.. if tall => {
+                    tile::<S, 12, V>(simd, runs(r), s, start, o, out_row);
+                    12
+                }
+                6.. => {
+                    tile::<S, 6, V>(simd, runs(r), s, start, o, out_row);
+                    6
+                }
+                4.. => {
+                    tile::<S, 4, V>(simd, runs(r), s, start, o, out_row);
+                    4
+                }
+                2.. => {
+                    tile::<S, 2, V>(simd, runs(r), s, start, o, out_row);
+                    2
+                }
+                _ => {
+                    tile::<S, 1, V>(simd, runs(r), s, start, o, out_row);
+                    1
+                }
+            };
+        }
+    }
+}
+
+/// A pointer that rayon tasks may share; each task writes its own elements.
+#[derive(Clone, Copy)]
+pub struct Shared(*mut f32);
+// SAFETY: only used for writes to disjoint elements, which the kernels arrange by output row or position.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// Shares the elements of `v` for disjoint writes.
+    pub fn new(v: &mut [f32]) -> Self {
+        Self(v.as_mut_ptr())
+    }
+    /// The address of element `i`.
+    ///
+    /// # Safety
+    /// `i` must lie inside the slice given to [`Shared::new`], and no two tasks may write the same element.
+    pub unsafe fn at(self, i: usize) -> *mut f32 {
+        // SAFETY: the caller keeps `i` inside.
+        unsafe { self.0.add(i) }
+    }
+}
+
+/// e^x to about 2 units in the last place, in plain arithmetic that vectorises (Cephes' polynomial).
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + 12_582_912.0; // 1.5 * 2^23: the integer part lands in the low bits
+    let k = shifted - 12_582_912.0;
+    let r = x - k * 0.693_359_4 + k * 2.121_944_4e-4; // ln 2 in two parts
+    let mut p = 1.987_569_2e-4f32;
+    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
+        p = p * r + c;
+    }
+    let e = p * r * r + r + 1.0;
+    e * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_matches_the_standard_one() {
+        for i in -8700..8800 {
+            let x = i as f32 * 0.01;
+            let want = f64::from(x).exp();
+            // f32 has a relative step of 1.2e-7; two of them.
+            assert!((f64::from(exp(x)) / want - 1.0).abs() < 2.5e-7, "exp({x})");
+        }
+    }
+}
