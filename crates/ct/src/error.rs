@@ -34,7 +34,9 @@ pub enum Error {
         hint: String,
     },
     /// Two images that must lie on one grid do not.
-    #[error("{a} and {b} do not lie on the same grid: {difference}; resample one onto the other's grid first")]
+    #[error(
+        "{a} and {b} do not lie on the same grid: {difference}; resample one onto the other's grid first"
+    )]
     GridMismatch {
         /// The image that sets the grid.
         a: String,

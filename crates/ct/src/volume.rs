@@ -142,7 +142,12 @@ mod tests {
 
     #[test]
     fn inverse_undoes_an_oblique_affine() {
-        let a = Affine([[0.6, -0.3, 0.1, -20.0], [0.2, 0.7, -0.4, 5.0], [0.1, 0.5, 2.5, 7.0], [0.0, 0.0, 0.0, 1.0]]);
+        let a = Affine([
+            [0.6, -0.3, 0.1, -20.0],
+            [0.2, 0.7, -0.4, 5.0],
+            [0.1, 0.5, 2.5, 7.0],
+            [0.0, 0.0, 0.0, 1.0],
+        ]);
         let id = a.compose(&a.inverse().unwrap());
         for r in 0..4 {
             for c in 0..4 {
