@@ -1,6 +1,7 @@
 //! What is true of a CT with no neural network: volumes, files, masks, tumor shapes, blending.
 pub mod draws;
 pub mod error;
+pub mod filter;
 pub mod tumor_mask;
 pub mod volume;
 
