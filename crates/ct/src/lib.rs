@@ -1,7 +1,9 @@
 //! What is true of a CT with no neural network: volumes, files, masks, tumor shapes, blending.
+pub mod blend;
 pub mod draws;
 pub mod error;
 pub mod filter;
+pub mod measure;
 pub mod tumor_mask;
 pub mod volume;
 

@@ -1,6 +1,7 @@
 //! Tumor shapes, blending and hand-crafted tumors against tensors made with the authors' code.
 //!
 //! Which cases exist is read from the files: another set of the same kinds passes unchanged.
+use difftumor_ct::blend::{blend_published, published_weight, replace_published};
 use difftumor_ct::draws::Draws;
 use difftumor_ct::tumor_mask::generate::{PAPER_RULES, generate};
 use difftumor_ct::tumor_mask::place::{bounding_box_centre, erode_slice};
@@ -173,4 +174,43 @@ fn golden_geometry_whole_generator() {
         compared += 1;
     }
     println!("golden geometry generator: {compared} tensors compared");
+}
+
+fn largest_difference(ours: &Array3<f32>, expected: &Array3<f64>) -> f64 {
+    assert_eq!(ours.dim(), expected.dim());
+    ours.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn golden_blend() {
+    let Some(bytes) = golden("blend.safetensors") else { return };
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    // Stored as the networks see it (D, H, W); the crops are (H, W, D).
+    let hwd = |v: Array3<f64>| v.permuted_axes([1, 2, 0]).as_standard_layout().into_owned();
+    let healthy = volume(&file, "ct").unwrap().mapv(|v| v as f32);
+    let decoded = hwd(volume(&file, "sample_dhw").unwrap()).mapv(|v| v as f32);
+    let tumor = mask(&file, "mask").unwrap();
+    let (mut compared, mut worst) = (0, 0.0f64);
+    // The axes are blurred in another order than (D, H, W): the rounding to f32 between them differs, 6e-8 each.
+    const TOLERANCE: f64 = 5e-7;
+    let mut check = |key: &str, ours: &Array3<f32>, expected: Array3<f64>| {
+        let off = largest_difference(ours, &expected);
+        assert!(off < TOLERANCE, "{key}: {off}");
+        worst = worst.max(off);
+        compared += 1;
+    };
+    for case in 0.. {
+        let Some((sigma, _)) = values(&file, &format!("sigma{case}")) else { break };
+        let weight = published_weight(&tumor, sigma[0]);
+        if let Some(expected) = volume(&file, &format!("mask_blur{case}_dhw")) {
+            check("mask_blur", &weight, hwd(expected));
+        }
+        if let Some(expected) = volume(&file, &format!("final{case}")) {
+            check("final", &blend_published(&healthy, &decoded, &weight), expected);
+        }
+    }
+    if let Some(expected) = volume(&file, "final_pancreas") {
+        check("final_pancreas", &replace_published(&decoded), expected);
+    }
+    println!("golden blend: {compared} tensors compared, largest difference {worst:.1e}");
 }

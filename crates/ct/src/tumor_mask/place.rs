@@ -78,7 +78,7 @@ fn z_range(organ: &Array3<bool>) -> Option<(usize, usize)> {
     bounds(organ).map(|b| b[2])
 }
 
-fn no_voxels(organ: &str) -> Error {
+pub(super) fn no_voxels(organ: &str) -> Error {
     Error::Placement {
         organ: organ.into(),
         reason: "its mask has 0 voxels".into(),
