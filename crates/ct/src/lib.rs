@@ -3,6 +3,7 @@ pub mod blend;
 pub mod draws;
 pub mod error;
 pub mod filter;
+pub mod handcrafted;
 pub mod measure;
 pub mod tumor_mask;
 pub mod volume;

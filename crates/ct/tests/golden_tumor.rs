@@ -3,6 +3,9 @@
 //! Which cases exist is read from the files: another set of the same kinds passes unchanged.
 use difftumor_ct::blend::{blend_published, published_weight, replace_published};
 use difftumor_ct::draws::Draws;
+use difftumor_ct::filter::gaussian_f64;
+use difftumor_ct::handcrafted::texture::{TextureParams, texture_from_noise};
+use difftumor_ct::handcrafted::{Insertion, insert, labels};
 use difftumor_ct::tumor_mask::generate::{PAPER_RULES, generate};
 use difftumor_ct::tumor_mask::place::{bounding_box_centre, erode_slice};
 use difftumor_ct::tumor_mask::shape::{DeformedEllipsoid, DisplacementGrid};
@@ -213,4 +216,36 @@ fn golden_blend() {
         check("final_pancreas", &replace_published(&decoded), expected);
     }
     println!("golden blend: {compared} tensors compared, largest difference {worst:.1e}");
+}
+
+#[test]
+fn golden_hu2023() {
+    let Some(bytes) = golden("hu2023.safetensors") else { return };
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let v = |key: &str| volume(&file, key).unwrap();
+    let (p, _) = values(&file, "params").unwrap();
+    let p = TextureParams { sigma_a_vox: p[0], sigma_b_vox: p[1], scale: p[2], base: p[3], mean: p[4] };
+    let ours = texture_from_noise(&v("noise_a"), &v("noise_b"), &p);
+    let texture = v("texture");
+    let texture_off = largest_difference(&ours.mapv(|t| t as f32), &texture);
+    // Noise and parameters are stored as f32 of the f64 that made the texture. A salt voxel would flip where density
+    // and noise agree to 1e-7: none does here, and then only rounding remains.
+    assert!(texture_off < 1e-6, "texture: {texture_off}");
+
+    let (drawn, _) = values(&file, "sigma_difference").unwrap();
+    let (organ, geo) = (mask(&file, "organ").unwrap(), mask(&file, "geo").unwrap());
+    let insertion = Insertion { edge_sigma_vox: drawn[0], contrast_hu: drawn[1] };
+    let blur = gaussian_f64(&geo.mapv(|g| f64::from(u8::from(g))), [drawn[0]; 3]);
+    let blur_off = largest_difference(&blur.mapv(|b| b as f32), &v("geo_blur"));
+    assert!(blur_off < 1e-6, "geometry blur: {blur_off}");
+
+    let mut hu = v("volume_hu").mapv(|h| h as f32);
+    insert(hu.view_mut(), organ.view(), &geo, &ours, &insertion);
+    let hu_off = largest_difference(&hu, &v("result_hu"));
+    // f32 at a few hundred HU: half a unit in the last place is 1.5e-5.
+    assert!(hu_off < 6e-5, "HU: {hu_off}");
+    assert_eq!(labels(&organ, &geo).mapv(f64::from), v("result_label"));
+    println!(
+        "golden hu2023: 4 tensors compared, largest difference {texture_off:.1e} texture, {blur_off:.1e} blur, {hu_off:.1e} HU"
+    );
 }
