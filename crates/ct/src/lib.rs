@@ -9,6 +9,11 @@ pub mod morphology;
 pub mod orient;
 pub mod patch;
 pub mod resample;
+pub mod blend;
+pub mod draws;
+pub mod handcrafted;
+pub mod measure;
+pub mod tumor_mask;
 pub mod volume;
 
 pub use error::{Error, Result};
