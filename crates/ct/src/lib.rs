@@ -1,5 +1,6 @@
 //! What is true of a CT with no neural network: volumes, files, masks, tumor shapes, blending.
 pub mod error;
+pub mod io;
 pub mod volume;
 
 pub use error::{Error, Result};
