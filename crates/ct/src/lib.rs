@@ -14,6 +14,7 @@ pub mod draws;
 pub mod handcrafted;
 pub mod measure;
 pub mod tumor_mask;
+pub mod io;
 pub mod volume;
 
 pub use error::{Error, Result};

@@ -1,0 +1,82 @@
+//! Files in and out. Every writer goes through [`write_atomically`]: a reader never sees half a file, and a
+//! full disk or a killed process leaves the previous file as it was.
+use crate::error::{Error, Result};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub mod nifti;
+
+/// Writes `path` by letting `fill` write a temporary file in the same folder, flushing it to the disk, and
+/// renaming it. On any error the temporary file is removed and what was at `path` stays.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`: the folder is missing or read-only, the disk is full, or `fill` failed.
+pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    let temporary = temporary_beside(path)?;
+    let result =
+        OpenOptions::new().write(true).create(true).truncate(true).open(&temporary).and_then(|mut file| {
+            fill(&mut file)?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)
+        });
+    result.map_err(|source| {
+        // The first error is the one to report; the file may not even exist.
+        let _ = fs::remove_file(&temporary);
+        Error::Io { path: path.to_path_buf(), action: "write", source }
+    })
+}
+
+/// A name in the folder of `path` that no other writer of this machine uses: `.NAME.PID-COUNT.part`.
+fn temporary_beside(path: &Path) -> Result<PathBuf> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().ok_or_else(|| Error::Argument {
+        what: "output file".into(),
+        expected: "a path that ends in a file name".into(),
+        found: path.display().to_string(),
+    })?;
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}-{count}.part", std::process::id()));
+    Ok(path.with_file_name(temporary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_failed_write_keeps_the_old_file_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.bin");
+        write_atomically(&path, |f| f.write_all(b"old")).unwrap();
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let error = write_atomically(&path, |f| f.write_all(b"ne").and(Err(full()))).unwrap_err();
+        assert!(matches!(error, Error::Io { action: "write", .. }), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        write_atomically(&path, |f| f.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_or_read_only_is_an_error_that_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("no/such/folder/a.bin");
+        assert!(
+            write_atomically(&missing, |_| Ok(())).unwrap_err().to_string().contains("no/such/folder/a.bin")
+        );
+        let mut rights = fs::metadata(dir.path()).unwrap().permissions();
+        rights.set_readonly(true);
+        fs::set_permissions(dir.path(), rights).unwrap();
+        if File::create(dir.path().join("probe")).is_ok() {
+            println!("skipped: this user may write to read-only folders");
+            return;
+        }
+        let error = write_atomically(&dir.path().join("a.bin"), |_| Ok(())).unwrap_err();
+        assert!(matches!(error, Error::Io { action: "write", .. }), "{error}");
+    }
+}
