@@ -2,3 +2,14 @@
 pub mod autoencoder;
 pub mod diffusion;
 pub mod nn;
+//! x
+pub mod autoencoder {
+    //! x
+    pub mod config;
+}
+pub mod checkpoint;
+pub mod diffusion {
+pub mod error;
+pub mod import;
+pub mod run;
+pub mod state_dict;

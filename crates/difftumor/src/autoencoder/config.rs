@@ -31,3 +31,24 @@ impl Default for AutoencoderConfig {
         }
     }
 }
+
+impl AutoencoderConfig {
+    /// Checks that a model of these numbers can exist.
+    ///
+    /// # Errors
+    /// Names the first number that is out of its range.
+    pub fn check(&self) -> difftumor_ct::Result<()> {
+        check_range("input_channels", self.input_channels, 1, 64)?;
+        check_range("base_channels", self.base_channels, 1, 4096)?;
+        check_range("downsamplings", self.downsamplings, 1, 6)?;
+        check_range("latent_channels", self.latent_channels, 1, 4096)?;
+        check_range("codes", self.codes, 1, 1 << 24)?;
+        check_range("norm_groups", self.norm_groups, 1, 2 * self.base_channels)
+    }
+}
+/// Numbers out of a file are kept small enough that sizes computed from them cannot overflow.
+pub(crate) fn check_range(what: &str, value: usize, min: usize, max: usize) -> difftumor_ct::Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    let (expected, found) = (format!("{min} to {max}"), value.to_string());
+    Err(difftumor_ct::Error::Argument { what: what.into(), expected, found })

@@ -1,4 +1,5 @@
 //! Numbers of the latent diffusion model: the noise-predicting U-Net, its schedule and its sampler (paper 3.2).
+use crate::autoencoder::config::check_range;
 use serde::{Deserialize, Serialize};
 
 /// Architecture, schedule and sampler of the diffusion model. The default is the published "early" model.
@@ -26,6 +27,7 @@ pub struct DiffusionConfig {
 /// How latents are drawn from the model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Sampler {
     /// Every step of the schedule, with noise (Ho et al. 2020). The published choice for T = 4.
     Ddpm,
@@ -50,6 +52,28 @@ impl Default for DiffusionConfig {
             latent_channels: 8,
             norm_groups: 8,
         }
+    }
+}
+
+impl DiffusionConfig {
+    /// Checks that a model of these numbers can exist.
+    ///
+    /// # Errors
+    /// Names the first number that is out of its range.
+    pub fn check(&self) -> difftumor_ct::Result<()> {
+        check_range("base_channels", self.base_channels, 2, 4096)?;
+        check_range("number of multipliers", self.multipliers.len(), 1, 8)?;
+        for &multiplier in &self.multipliers {
+            check_range("multiplier", multiplier, 1, 256)?;
+        }
+        check_range("heads", self.heads, 1, 1024)?;
+        check_range("head_channels", self.head_channels, 2, 4096)?;
+        check_range("timesteps", self.timesteps, 1, 100_000)?;
+        check_range("latent_channels", self.latent_channels, 1, 4096)?;
+        check_range("norm_groups", self.norm_groups, 1, self.base_channels)?;
+        match self.sampler {
+            Sampler::Ddpm => Ok(()),
+            Sampler::Ddim { steps, .. } => check_range("sampler.ddim.steps", steps, 1, self.timesteps),
     }
 }
 

@@ -1,0 +1,123 @@
+//! What can go wrong with models and the files that hold them. What can go wrong with images is
+//! [`difftumor_ct::Error`], which this type contains; so does everything that is "a file is not what it should be".
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Result of everything in this crate that touches a user's data.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error about a user's data. A programmer's mistake (two tensors of different shape) is an `assert!` instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder cannot be read or written, or its content is not what its format promises.
+    #[error(transparent)]
+    Ct(#[from] difftumor_ct::Error),
+    /// The tensors of a file are not those of the architecture.
+    #[error("{}: the tensors are not those of the {architecture}:{difference}\n{hint}", path.display())]
+    StateDict {
+        /// The checkpoint, or the weights of a Run.
+        path: PathBuf,
+        /// The architecture that was compared with.
+        architecture: String,
+        /// Every tensor that is missing, unknown, or of the wrong shape.
+        difference: Box<Difference>,
+        /// What the user can do.
+        hint: String,
+    },
+    /// A Run directory holds another kind of model than is needed.
+    #[error("{}: expected a Run of kind '{expected}', found '{found}'; name a Run that holds the {expected}", path.display())]
+    RunKind {
+        /// The Run directory.
+        path: PathBuf,
+        /// The kind that is needed.
+        expected: &'static str,
+        /// The kind that the Run says it is.
+        found: &'static str,
+    },
+    /// A file has changed since its Run was written, or a Run has been paired with another.
+    #[error("{}: {what}: expected sha256 {expected}, found {found}; {hint}", path.display())]
+    Hash {
+        /// The file.
+        path: PathBuf,
+        /// What the hash is of.
+        what: &'static str,
+        /// The recorded hash, in hexadecimal.
+        expected: String,
+        /// The hash of what is there.
+        found: String,
+        /// What the user can do.
+        hint: &'static str,
+    },
+    /// The folder that should be written exists and must not be replaced.
+    #[error("{}: {problem}", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+        /// Why it cannot be replaced, and what to do.
+        problem: &'static str,
+    },
+}
+
+/// How a set of tensors differs from the one that an architecture needs. Everything is listed by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Tensors that the architecture has and the file has not, with their shapes.
+    pub missing: Vec<(String, Vec<usize>)>,
+    /// Tensors that the file has and the architecture has not, with their shapes.
+    pub extra: Vec<(String, Vec<usize>)>,
+    /// Tensors of another shape: name, expected, found.
+    pub wrong_shape: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl Difference {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.extra.is_empty() && self.wrong_shape.is_empty()
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (title, list) in [("missing", &self.missing), ("extra", &self.extra)] {
+            if !list.is_empty() {
+                write!(f, "\n  {} {title}:", list.len())?;
+            }
+            for (name, shape) in list {
+                write!(f, "\n    {name} {shape:?}")?;
+            }
+        }
+        if !self.wrong_shape.is_empty() {
+            write!(f, "\n  {} of the wrong shape:", self.wrong_shape.len())?;
+        }
+        for (name, expected, found) in &self.wrong_shape {
+            write!(f, "\n    {name}: expected {expected:?}, found {found:?}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error {
+    /// A file's content is not what its format promises.
+    pub fn format(
+        path: &Path,
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::Ct(difftumor_ct::Error::Format {
+            path: path.to_path_buf(),
+            what: what.into(),
+            expected: expected.into(),
+            found: found.into(),
+            hint: hint.into(),
+        })
+    }
+
+    /// Wraps an I/O error with the file and what was tried (a verb: "read", "write", "create").
+    pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let wrap = difftumor_ct::Error::io(path, action);
+        move |source| Self::Ct(wrap(source))
+    }
+}

@@ -1,0 +1,411 @@
+//! Run directories: the only form in which a model is opened, so that weights and architecture cannot disagree.
+//!
+//!     run.toml              kind, resolved config, preprocessing, hashes, licence, origin
+//!     weights.safetensors   f32, the component's published names
+//!     autoencoder/          inside the Run of a diffusion model: the Run of the autoencoder that it was trained on
+//!
+//! A Run is written to a temporary folder beside its place and then renamed, so a half-written one is never seen.
+use crate::autoencoder::config::AutoencoderConfig;
+use crate::checkpoint;
+use crate::diffusion::config::DiffusionConfig;
+use crate::error::{Error, Result};
+use crate::state_dict::{self, AUTOENCODER_TRAINING_PARTS, Shapes};
+use safetensors::tensor::{Dtype, View};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Name of the description inside a Run directory.
+pub const MANIFEST: &str = "run.toml";
+/// Version of the layout that this program writes and reads.
+const FORMAT: u32 = 1;
+const WEIGHTS: &str = "weights.safetensors";
+const AUTOENCODER: &str = "autoencoder";
+
+/// Tensors by name: shape and elements in C order.
+pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// An opened Run directory.
+#[derive(Debug, Clone)]
+pub struct Run {
+    dir: PathBuf,
+    manifest: Manifest,
+}
+
+/// What `run.toml` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of the layout.
+    pub format: u32,
+    /// Under which terms the weights may be used and passed on.
+    pub licence: String,
+    /// The architecture.
+    pub model: Model,
+    /// What must be done to a CT before the model sees it.
+    pub preprocessing: Preprocessing,
+    /// The weights' file.
+    pub weights: Weights,
+    /// Where the weights come from, when they were imported.
+    pub origin: Option<Origin>,
+    /// The autoencoder that makes and reads the latents of a diffusion model.
+    pub autoencoder: Option<AutoencoderLink>,
+}
+
+/// Kind of model and its resolved config.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Model {
+    /// CT to latents and back.
+    Autoencoder(AutoencoderConfig),
+    /// Latents of tumors.
+    Diffusion(DiffusionConfig),
+}
+
+/// What must be done to a CT before the model sees it (paper E.1, authors' code).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// These two values in HU become -1 and 1; values outside are clipped.
+    pub window_hu: [f32; 2],
+    /// Side of the isotropic voxels.
+    pub spacing_mm: f64,
+    /// Where the voxel axes point.
+    pub axes: String,
+}
+
+impl Default for Preprocessing {
+    fn default() -> Self {
+        Self { window_hu: [-175.0, 250.0], spacing_mm: 1.0, axes: "RAS".into() }
+    }
+}
+
+/// The weights' file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Its name in the Run directory.
+    pub file: String,
+    /// Its hash, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Where imported weights come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// Name of the checkpoint file.
+    pub file: String,
+    /// Its hash, in hexadecimal.
+    pub sha256: String,
+    /// The state dict in it that was taken: `state_dict`, `ema`; empty for the outermost.
+    pub section: String,
+    /// Training step that the file gives.
+    pub step: Option<i64>,
+    /// What the file holds and the Run does not: names of tensors, or `PREFIX.* (N tensors)`.
+    pub skipped: Vec<String>,
+}
+
+/// Names another Run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderLink {
+    /// Its directory, relative to the one that names it.
+    pub path: String,
+    /// Hash of its weights.
+    pub weights_sha256: String,
+}
+
+/// What a Run is made from.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// The architecture.
+    pub model: Model,
+    /// Terms of use.
+    pub licence: String,
+    /// Where imported weights come from.
+    pub origin: Option<Origin>,
+    /// The weights.
+    pub tensors: Tensors,
+    /// For a diffusion model: its autoencoder, written into the Run.
+    pub autoencoder: Option<Box<NewRun>>,
+}
+
+impl Model {
+    /// The kind's name as in `run.toml`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Autoencoder(_) => "autoencoder",
+            Self::Diffusion(_) => "diffusion",
+        }
+    }
+
+    /// The tensors that the weights consist of.
+    pub fn shapes(&self) -> Shapes {
+        match self {
+            Self::Autoencoder(config) => state_dict::autoencoder(config),
+            Self::Diffusion(config) => state_dict::diffusion(config),
+        }
+    }
+
+    fn check(&self) -> difftumor_ct::Result<()> {
+        match self {
+            Self::Autoencoder(config) => config.check(),
+            Self::Diffusion(config) => config.check(),
+        }
+    }
+}
+
+impl Run {
+    /// Writes a Run. An existing folder is an error unless it is empty or, with `replace`, a Run itself.
+    ///
+    /// # Errors
+    /// When something is in the way or cannot be written. Nothing is left behind then.
+    pub fn create(dir: impl AsRef<Path>, new: &NewRun, replace: bool) -> Result<Self> {
+        let dir = dir.as_ref();
+        let exists = |problem| Error::Exists { path: dir.to_path_buf(), problem };
+        let occupied = match fs::read_dir(dir) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
+            Err(e) => return Err(Error::io(dir, "read")(e)),
+        };
+        if occupied && !dir.join(MANIFEST).is_file() {
+            return Err(exists(
+                "the folder holds something that is not a Run and is never replaced; name another",
+            ));
+        }
+        if occupied && !replace {
+            return Err(exists("the folder holds a Run; name another, or replace it with --force"));
+        }
+
+        let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(Error::io(parent, "create"))?;
+        let temporary = temporary_beside(parent)?;
+        let manifest = write(temporary.path(), new)?;
+        if occupied {
+            // The old Run is moved away, not deleted, until the new one stands in its place.
+            let old = temporary_beside(parent)?;
+            let kept = old.path().join("old");
+            fs::rename(dir, &kept).map_err(Error::io(dir, "replace"))?;
+            if let Err(e) = fs::rename(temporary.path(), dir) {
+                fs::rename(&kept, dir).map_err(Error::io(dir, "restore"))?;
+                return Err(Error::io(dir, "create")(e));
+            }
+        } else {
+            if dir.exists() {
+                fs::remove_dir(dir).map_err(Error::io(dir, "replace"))?; // empty
+            }
+            fs::rename(temporary.path(), dir).map_err(Error::io(dir, "create"))?;
+        }
+        Ok(Self { dir: dir.to_path_buf(), manifest })
+    }
+
+    /// Opens a Run: reads and checks its description. The weights are read, and their hash checked, by
+    /// [`Run::load_tensors`].
+    ///
+    /// # Errors
+    /// When there is no Run, or its description has an unknown key, an impossible number or another format version.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        let path = dir.join(MANIFEST);
+        let bad = |what: &str, expected: &str, found: String| {
+            let hint = "name a Run directory as `import` writes it";
+            Error::format(&path, what, expected, found, hint)
+        };
+        let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
+        let manifest: Manifest =
+            toml::from_str(&text).map_err(|e| bad("description", "a Run's keys", e.to_string()))?;
+        if manifest.format != FORMAT {
+            return Err(bad("format", &FORMAT.to_string(), manifest.format.to_string()));
+        }
+        manifest.model.check().map_err(|e| bad("model", "possible numbers", e.to_string()))?;
+        let needs_link = matches!(manifest.model, Model::Diffusion(_));
+        if needs_link != manifest.autoencoder.is_some() {
+            let found = if needs_link { "none" } else { "one" };
+            let expected = "a link in the Run of a diffusion model, and in no other";
+            return Err(bad("autoencoder", expected, found.into()));
+        }
+        Ok(Self { dir: dir.to_path_buf(), manifest })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What `run.toml` says.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The config, if this is an autoencoder.
+    ///
+    /// # Errors
+    /// [`Error::RunKind`] if it is something else.
+    pub fn autoencoder_config(&self) -> Result<&AutoencoderConfig> {
+        match &self.manifest.model {
+            Model::Autoencoder(config) => Ok(config),
+            other => Err(self.wrong_kind("autoencoder", other.kind())),
+        }
+    }
+
+    /// The config, if this is a diffusion model.
+    ///
+    /// # Errors
+    /// [`Error::RunKind`] if it is something else.
+    pub fn diffusion_config(&self) -> Result<&DiffusionConfig> {
+        match &self.manifest.model {
+            Model::Diffusion(config) => Ok(config),
+            other => Err(self.wrong_kind("diffusion", other.kind())),
+        }
+    }
+
+    fn wrong_kind(&self, expected: &'static str, found: &'static str) -> Error {
+        Error::RunKind { path: self.dir.clone(), expected, found }
+    }
+
+    /// The autoencoder Run that a diffusion Run names.
+    ///
+    /// # Errors
+    /// When this is no diffusion Run, or the one it names is gone, no autoencoder, or has other weights than recorded.
+    pub fn autoencoder(&self) -> Result<Run> {
+        self.diffusion_config()?;
+        let link = self.manifest.autoencoder.as_ref().expect("checked when the Run was opened");
+        let run = Run::open(self.dir.join(&link.path))?;
+        run.autoencoder_config()?;
+        let found = &run.manifest.weights.sha256;
+        if *found != link.weights_sha256 {
+            return Err(Error::Hash {
+                path: run.dir.join(MANIFEST),
+                what: "weights of the autoencoder that the diffusion model was trained on",
+                expected: link.weights_sha256.clone(),
+                found: found.clone(),
+                hint: "the latents of another autoencoder mean something else: import both from the same release",
+            });
+        }
+        Ok(run)
+    }
+
+    /// Reads the weights (f16 and bf16 are widened) and checks that they are what the description says.
+    ///
+    /// # Errors
+    /// When the file is unreadable, its hash is not the recorded one, or its tensors are not the architecture's.
+    pub fn load_tensors(&self) -> Result<Tensors> {
+        let weights = &self.manifest.weights;
+        let path = self.dir.join(&weights.file);
+        let found = sha256_file(&path)?;
+        if found != weights.sha256 {
+            return Err(Error::Hash {
+                path,
+                what: "weights",
+                expected: weights.sha256.clone(),
+                found,
+                hint: "the file is damaged or was changed: import it again",
+            });
+        }
+        let checkpoint = checkpoint::read(&path)?;
+        let section = checkpoint.section("");
+        let is_extra =
+            |name: &String| AUTOENCODER_TRAINING_PARTS.iter().any(|prefix| name.starts_with(prefix));
+        let shapes = section.iter().filter(|(name, _)| !is_extra(name));
+        let difference = state_dict::compare(
+            &self.manifest.model.shapes(),
+            &shapes.map(|(n, t)| (n.clone(), t.shape.clone())).collect(),
+        );
+        if !difference.is_empty() {
+            return Err(Error::StateDict {
+                path,
+                architecture: format!("{} of {}", self.manifest.model.kind(), MANIFEST),
+                difference: Box::new(difference),
+                hint: "the description was changed after the weights were written: import them again".into(),
+            });
+        }
+        let load = |(name, tensor): (String, checkpoint::TensorRef)| {
+            let elements = checkpoint.load_f32(&name, &tensor)?;
+            Ok((name, (tensor.shape, elements)))
+        };
+        section.into_iter().map(load).collect()
+    }
+}
+
+fn temporary_beside(parent: &Path) -> Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".run-");
+    #[cfg(unix)]
+    {
+        // The folder becomes the Run, which is not private; the umask still applies.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o777));
+    }
+    builder.tempdir_in(parent).map_err(Error::io(parent, "create a folder in"))
+}
+
+/// Writes the files of a Run into an existing folder.
+fn write(dir: &Path, new: &NewRun) -> Result<Manifest> {
+    let autoencoder = match &new.autoencoder {
+        None => None,
+        Some(inner) => {
+            let inner_dir = dir.join(AUTOENCODER);
+            fs::create_dir(&inner_dir).map_err(Error::io(&inner_dir, "create"))?;
+            let weights_sha256 = write(&inner_dir, inner)?.weights.sha256;
+            Some(AutoencoderLink { path: AUTOENCODER.into(), weights_sha256 })
+        }
+    };
+    let path = dir.join(WEIGHTS);
+    let views = new.tensors.iter().map(|(name, (shape, elements))| (name, F32View { shape, elements }));
+    // Not serialize_to_file, which makes a file that only its owner may read.
+    let bytes = safetensors::serialize(views, None).expect("shapes and elements agree, names are not too many");
+    fs::write(&path, bytes).map_err(Error::io(&path, "write"))?;
+    let manifest = Manifest {
+        format: FORMAT,
+        licence: new.licence.clone(),
+        model: new.model.clone(),
+        preprocessing: Preprocessing::default(),
+        weights: Weights { file: WEIGHTS.into(), sha256: sha256_file(&path)? },
+        origin: new.origin.clone(),
+        autoencoder,
+    };
+    let path = dir.join(MANIFEST);
+    let text = toml::to_string(&manifest).expect("a manifest is made of tables, texts and numbers");
+    fs::write(&path, text).map_err(Error::io(&path, "write"))?;
+    Ok(manifest)
+}
+
+/// SHA-256 of a file's content, in hexadecimal.
+pub fn sha256_file(path: &Path) -> Result<String> {
+    let mut file = fs::File::open(path).map_err(Error::io(path, "read"))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer).map_err(Error::io(path, "read"))?;
+        if n == 0 {
+            return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        hash.update(&buffer[..n]);
+    }
+}
+
+/// Bytes of one tensor, made when they are written.
+struct F32View<'a> {
+    shape: &'a [usize],
+    elements: &'a [f32],
+}
+
+impl View for F32View<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.elements.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+    fn data_len(&self) -> usize {
+        4 * self.elements.len()
+    }
+}
