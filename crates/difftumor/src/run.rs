@@ -358,7 +358,8 @@ fn write(dir: &Path, new: &NewRun) -> Result<Manifest> {
     let path = dir.join(WEIGHTS);
     let views = new.tensors.iter().map(|(name, (shape, elements))| (name, F32View { shape, elements }));
     // Not serialize_to_file, which makes a file that only its owner may read.
-    let bytes = safetensors::serialize(views, None).expect("shapes and elements agree, names are not too many");
+    let bytes =
+        safetensors::serialize(views, None).expect("shapes and elements agree, names are not too many");
     fs::write(&path, bytes).map_err(Error::io(&path, "write"))?;
     let manifest = Manifest {
         format: FORMAT,

@@ -26,7 +26,7 @@ fn device() -> Device {
 }
 
 /// The state dict of `names` and shapes, filled by the weight rule.
-fn by_weight_rule(shapes: difftumor::nn::state::StateDict) -> difftumor::nn::state::StateDict {
+fn by_weight_rule(shapes: difftumor::run::Tensors) -> difftumor::run::Tensors {
     shapes.into_iter().map(|(n, (s, _))| (n.clone(), (s.clone(), rule_value(&n, &s).unwrap()))).collect()
 }
 

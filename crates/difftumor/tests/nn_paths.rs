@@ -4,8 +4,9 @@
 //! Tolerance 2e-5 of the largest value: f32 sums of up to 4096 products in another order.
 use burn::tensor::{Device, Distribution, Tensor};
 use difftumor::nn::attention::{Axis, Positions};
-use difftumor::nn::state::{StateDict, fill, read};
+use difftumor::nn::state::{fill, read};
 use difftumor::nn::*;
+use difftumor::run::Tensors;
 
 fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.3, 1.0), &Device::flex())
@@ -22,7 +23,7 @@ fn assert_close<const D: usize>(fast: Tensor<D>, reference: Tensor<D>, what: &st
 
 /// The same weights on a device that records gradients, so that no CPU kernel runs.
 fn twin<M: burn::module::Module>(model: &M, other: M) -> M {
-    let state: StateDict = read(model, |n| n.into());
+    let state: Tensors = read(model, |n| n.into());
     let (twin, mismatch) = fill(other, state, |n| n.into());
     assert!(mismatch.is_empty(), "{mismatch}");
     twin

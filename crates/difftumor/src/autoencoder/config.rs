@@ -46,9 +46,12 @@ impl AutoencoderConfig {
         check_range("norm_groups", self.norm_groups, 1, 2 * self.base_channels)
     }
 }
+
 /// Numbers out of a file are kept small enough that sizes computed from them cannot overflow.
 pub(crate) fn check_range(what: &str, value: usize, min: usize, max: usize) -> difftumor_ct::Result<()> {
     if (min..=max).contains(&value) {
         return Ok(());
+    }
     let (expected, found) = (format!("{min} to {max}"), value.to_string());
     Err(difftumor_ct::Error::Argument { what: what.into(), expected, found })
+}

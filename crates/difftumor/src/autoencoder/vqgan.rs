@@ -2,9 +2,12 @@
 //!
 //! Images `[B, 1, D, H, W]` in [-1, 1] (window −175..250 HU), latents `[B, 8, D/4, H/4, W/4]`.
 use super::{AutoencoderConfig, Codebook};
+use crate::error::Result;
+use crate::nn::state::fill_from_run;
 use crate::nn::{
     Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d, ConvTranspose3dConfig, GroupNorm, Padding,
 };
+use crate::run::Run;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
@@ -187,5 +190,16 @@ impl Autoencoder {
             other => other.into(),
         };
         path.split('.').map(segment).collect::<Vec<String>>().join(".")
+    }
+}
+
+impl Autoencoder {
+    /// The autoencoder of a Run.
+    ///
+    /// # Errors
+    /// When the Run holds another kind of model, or its weights are not what its description says.
+    pub fn open(run: &Run, device: &Device) -> Result<Self> {
+        let model = run.autoencoder_config()?.init(device);
+        fill_from_run(model, run, Self::published_name)
     }
 }

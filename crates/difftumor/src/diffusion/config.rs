@@ -26,7 +26,6 @@ pub struct DiffusionConfig {
 
 /// How latents are drawn from the model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Sampler {
     /// Every step of the schedule, with noise (Ho et al. 2020). The published choice for T = 4.
@@ -74,6 +73,7 @@ impl DiffusionConfig {
         match self.sampler {
             Sampler::Ddpm => Ok(()),
             Sampler::Ddim { steps, .. } => check_range("sampler.ddim.steps", steps, 1, self.timesteps),
+        }
     }
 }
 

@@ -3,11 +3,14 @@
 //! Tensors are `[B, C, F, H, W]` with F the depth. Convolutions work inside slices and only H and W shrink; attention
 //! along F is what joins the slices.
 use super::DiffusionConfig;
+use crate::error::Result;
 use crate::nn::attention::{Axis, Positions};
+use crate::nn::state::fill_from_run;
 use crate::nn::{
     Attention, AttentionConfig, AttentionKind, Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d,
     ConvTranspose3dConfig, GroupNorm, Linear, Padding,
 };
+use crate::run::Run;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::{gelu, silu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -289,5 +292,16 @@ pub fn bucket(distance: i64) -> usize {
         // f32, as the published code: the truncation must fall on the same side.
         let ratio = (n as f32 / exact as f32).ln() / (POSITION_REACH / exact as f64).ln() as f32;
         (exact + (ratio * (half - exact) as f32) as usize).min(half - 1)
+    }
+}
+
+impl Unet3d {
+    /// The U-Net of a Run.
+    ///
+    /// # Errors
+    /// When the Run holds another kind of model, or its weights are not what its description says.
+    pub fn open(run: &Run, device: &Device) -> Result<Self> {
+        let model = run.diffusion_config()?.init(device);
+        fill_from_run(model, run, Self::published_name)
     }
 }

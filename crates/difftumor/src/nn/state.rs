@@ -2,52 +2,16 @@
 //!
 //! Names are the fields' path joined by dots, passed through a model's own `published` function, so that files keep
 //! the names of the published checkpoints.
+use crate::error::{Difference, Error, Result};
+use crate::run::{Run, Tensors};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use std::collections::BTreeMap;
-
-/// Tensors by name: shape and values in C order.
-pub type StateDict = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
-
-/// What did not fit when a module was filled.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Mismatch {
-    /// Names that the module has and the map has not.
-    pub missing: Vec<String>,
-    /// Names that the map has and the module has not.
-    pub extra: Vec<String>,
-    /// Name, expected shape, found shape.
-    pub wrong_shape: Vec<(String, Vec<usize>, Vec<usize>)>,
-}
-
-impl Mismatch {
-    /// Whether everything fitted.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.extra.is_empty() && self.wrong_shape.is_empty()
-    }
-}
-
-impl std::fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let wrong: Vec<String> = self
-            .wrong_shape
-            .iter()
-            .map(|(n, want, got)| format!("{n} {got:?} instead of {want:?}"))
-            .collect();
-        for (what, list) in [("missing", &self.missing), ("extra", &self.extra), ("wrong shape", &wrong)] {
-            if !list.is_empty() {
-                write!(f, "{what} ({}): {}; ", list.len(), list.join(", "))?;
-            }
-        }
-        Ok(())
-    }
-}
 
 struct Filler<'a, F> {
     path: Vec<String>,
     published: F,
-    state: &'a mut StateDict,
-    mismatch: Mismatch,
+    state: &'a mut Tensors,
+    mismatch: Difference,
 }
 
 impl<F: Fn(&str) -> String> ModuleMapper for Filler<'_, F> {
@@ -60,7 +24,7 @@ impl<F: Fn(&str) -> String> ModuleMapper for Filler<'_, F> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = (self.published)(&self.path.join("."));
         let Some((shape, values)) = self.state.remove(&name) else {
-            self.mismatch.missing.push(name);
+            self.mismatch.missing.push((name, param.val().dims().to_vec()));
             return param;
         };
         param.map(|old| {
@@ -79,18 +43,18 @@ impl<F: Fn(&str) -> String> ModuleMapper for Filler<'_, F> {
 
 /// Fills `module` from `state`. `published` turns a field path into the name in the map. Nothing that does not fit
 /// is dropped silently: it is listed.
-pub fn fill<M: Module>(module: M, mut state: StateDict, published: impl Fn(&str) -> String) -> (M, Mismatch) {
-    let mut filler = Filler { path: vec![], published, state: &mut state, mismatch: Mismatch::default() };
+pub fn fill<M: Module>(module: M, mut state: Tensors, published: impl Fn(&str) -> String) -> (M, Difference) {
+    let mut filler = Filler { path: vec![], published, state: &mut state, mismatch: Difference::default() };
     let module = module.map(&mut filler);
     let mut mismatch = filler.mismatch;
-    mismatch.extra = state.into_keys().collect();
+    mismatch.extra = state.into_iter().map(|(name, (shape, _))| (name, shape)).collect();
     (module, mismatch)
 }
 
 struct Reader<F> {
     path: Vec<String>,
     published: F,
-    state: StateDict,
+    state: Tensors,
 }
 
 impl<F: Fn(&str) -> String> ModuleVisitor for Reader<F> {
@@ -109,8 +73,25 @@ impl<F: Fn(&str) -> String> ModuleVisitor for Reader<F> {
 }
 
 /// All weights of a module by published name.
-pub fn read<M: Module>(module: &M, published: impl Fn(&str) -> String) -> StateDict {
-    let mut reader = Reader { path: vec![], published, state: StateDict::new() };
+pub fn read<M: Module>(module: &M, published: impl Fn(&str) -> String) -> Tensors {
+    let mut reader = Reader { path: vec![], published, state: Tensors::new() };
     module.visit(&mut reader);
     reader.state
+}
+
+/// [`fill`] from the weights of a Run.
+///
+/// # Errors
+/// When the weights cannot be read, or one does not fit: all that do not are listed.
+pub fn fill_from_run<M: Module>(module: M, run: &Run, published: impl Fn(&str) -> String) -> Result<M> {
+    let (module, difference) = fill(module, run.load_tensors()?, published);
+    if difference.is_empty() {
+        return Ok(module);
+    }
+    Err(Error::StateDict {
+        path: run.dir().to_path_buf(),
+        architecture: run.manifest().model.kind().into(),
+        difference: Box::new(difference),
+        hint: "import the checkpoint again".into(),
+    })
 }
