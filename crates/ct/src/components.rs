@@ -233,10 +233,10 @@ mod tests {
                 }
                 for ((x, y, z), _) in mask.indexed_iter().filter(|(_, inside)| **inside) {
                     let d = [x.abs_diff(at.0), y.abs_diff(at.1), z.abs_diff(at.2)];
-                    if d.iter().all(|v| *v <= 1) && d.iter().sum::<usize>() <= connectivity.axes() {
-                        if labels[[x, y, z]] == 0 {
-                            stack.push((x, y, z));
-                        }
+                    let touching =
+                        d.iter().all(|v| *v <= 1) && d.iter().sum::<usize>() <= connectivity.axes();
+                    if touching && labels[[x, y, z]] == 0 {
+                        stack.push((x, y, z));
                     }
                 }
             }

@@ -67,7 +67,7 @@ fn blur<T: Real>(data: &Array3<T>, sigma_vox: [f64; 3]) -> Array3<T> {
             if inner == 1 {
                 next.par_chunks_mut(n)
                     .zip(current.par_chunks(n))
-                    .for_each_init(Vec::new, |line, (out, src)| filter_line(out, src, &half, line));
+                    .for_each_init(Default::default, |work, (out, src)| filter_line(out, src, &half, work));
             } else {
                 next.par_chunks_mut(inner).enumerate().for_each(|(row, out)| {
                     let first = row / n * n * inner;
@@ -122,18 +122,23 @@ fn filter_row<T: Real>(out: &mut [T], src: &[T], at: usize, half: &[f64]) {
     }
 }
 
-/// One contiguous line; `line` is scratch for the reflected line in f64.
-fn filter_line<T: Real>(out: &mut [T], src: &[T], half: &[f64], line: &mut Vec<f64>) {
+/// One contiguous line; `work` is scratch for the reflected line and the sums, in f64.
+fn filter_line<T: Real>(out: &mut [T], src: &[T], half: &[f64], work: &mut [Vec<f64>; 2]) {
     let (n, radius) = (src.len(), half.len() - 1);
+    let [line, sums] = work;
     line.clear();
-    line.extend((0..n + 2 * radius).map(|i| src[reflect(i as isize - radius as isize, n)].widen()));
-    for (i, o) in out.iter_mut().enumerate() {
-        let mut sum = line[i + radius] * half[0];
-        for k in (1..=radius).rev() {
-            sum += (line[i + radius - k] + line[i + radius + k]) * half[k];
+    line.extend((0..radius).map(|i| src[reflect(i as isize - radius as isize, n)].widen()));
+    line.extend(src.iter().map(|v| v.widen()));
+    line.extend((n..n + radius).map(|i| src[reflect(i as isize, n)].widen()));
+    sums.clear();
+    sums.extend(line[radius..radius + n].iter().map(|v| v * half[0]));
+    for k in (1..=radius).rev() {
+        let pairs = line[radius - k..].iter().zip(&line[radius + k..]);
+        for (s, (a, b)) in sums.iter_mut().zip(pairs) {
+            *s += (a + b) * half[k];
         }
-        *o = T::narrow(sum);
     }
+    out.iter_mut().zip(sums).for_each(|(o, s)| *o = T::narrow(*s));
 }
 
 #[cfg(test)]

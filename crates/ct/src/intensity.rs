@@ -6,12 +6,28 @@ use crate::error::{Error, Result};
 
 /// A range of Hounsfield units that is mapped linearly; values outside are clipped.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Bounds")]
 pub struct HuWindow {
     /// Becomes 0 (or -1).
     pub min_hu: f32,
     /// Becomes 1.
     pub max_hu: f32,
+}
+
+/// A window as a file gives it: not yet known to be one.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bounds {
+    min_hu: f32,
+    max_hu: f32,
+}
+
+impl TryFrom<Bounds> for HuWindow {
+    type Error = Error;
+
+    fn try_from(bounds: Bounds) -> Result<Self> {
+        Self::new(bounds.min_hu, bounds.max_hu)
+    }
 }
 
 impl Default for HuWindow {
@@ -95,5 +111,9 @@ mod tests {
             assert!(HuWindow::new(a, b).unwrap_err().to_string().contains("lower one first"));
         }
         assert_eq!(HuWindow::new(-175.0, 250.0).unwrap(), HuWindow::default());
+        let read = |text: &str| serde_json::from_str::<HuWindow>(text).map_err(|e| e.to_string());
+        assert_eq!(read(r#"{"min_hu": -175, "max_hu": 250}"#), Ok(HuWindow::default()));
+        assert!(read(r#"{"min_hu": 5, "max_hu": 5}"#).unwrap_err().contains("lower one first"));
+        assert!(read(r#"{"min_hu": 5, "max_hu": 6, "unit": "HU"}"#).unwrap_err().contains("unknown field"));
     }
 }

@@ -5,7 +5,7 @@
 //! brings every scan to RAS first (MONAI `Orientation`).
 use crate::error::{Error, Result};
 use crate::volume::{Affine, Grid, Image};
-use ndarray::{Array3, ArrayView3, Axis};
+use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 use std::fmt;
 use std::str::FromStr;
@@ -182,12 +182,40 @@ pub(crate) fn copy_in_c_order<T: Copy + Send + Sync>(view: ArrayView3<'_, T>) ->
         return view.to_owned();
     };
     let mut out = Array3::from_elem(view.dim(), any);
-    out.axis_iter_mut(Axis(0)).into_par_iter().zip(view.axis_iter(Axis(0)).into_par_iter()).for_each(
-        |(mut to, from)| {
-            to.assign(&from);
-        },
-    );
+    // The axis along which the source lies in order.
+    let fastest = (0..3).min_by_key(|a| view.stride_of(Axis(*a)).abs()).expect("three axes");
+    // Slabs of a cache line of the source when that is the first axis.
+    let thickness = if fastest == 0 { LINE } else { 1 };
+    let slabs = out.axis_chunks_iter_mut(Axis(0), thickness).into_par_iter();
+    slabs.zip(view.axis_chunks_iter(Axis(0), thickness).into_par_iter()).for_each(|(mut to, from)| {
+        match fastest {
+            0 => to
+                .axis_iter_mut(Axis(1))
+                .zip(from.axis_iter(Axis(1)))
+                .for_each(|(to, from)| transpose_tile(to, from)),
+            1 => {
+                let (to, from) = (to.index_axis_mut(Axis(0), 0), from.index_axis(Axis(0), 0));
+                transpose_strips(to, from);
+            }
+            _ => to.assign(&from),
+        }
+    });
     out
+}
+
+/// Voxels of f32 in a cache line: tiles this wide use whole lines of the source.
+const LINE: usize = 16;
+
+fn transpose_strips<T: Copy>(mut to: ArrayViewMut2<'_, T>, from: ArrayView2<'_, T>) {
+    let strips = to.axis_chunks_iter_mut(Axis(0), LINE).zip(from.axis_chunks_iter(Axis(0), LINE));
+    strips.for_each(|(to, from)| transpose_tile(to, from));
+}
+
+/// Copies with the first axis, along which the source lies in order, innermost.
+fn transpose_tile<T: Copy>(mut to: ArrayViewMut2<'_, T>, from: ArrayView2<'_, T>) {
+    for (mut to, from) in to.axis_iter_mut(Axis(1)).zip(from.axis_iter(Axis(1))) {
+        to.iter_mut().zip(from).for_each(|(t, f)| *t = *f);
+    }
 }
 
 /// The orthogonal matrix nearest to the affine's directions (each column scaled to length 1): the `P Qs` of the

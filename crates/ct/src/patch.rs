@@ -2,7 +2,7 @@
 //!
 //! Boxes are given by the voxel that becomes voxel 0 and a shape; they may reach outside of the image.
 use crate::volume::Image;
-use ndarray::{Array3, Axis, s};
+use ndarray::{Array1, Array2, Array3, ArrayView1, Axis, s};
 use rayon::prelude::*;
 
 /// What voxels outside of the image hold.
@@ -12,7 +12,8 @@ pub enum Fill<T> {
     Constant(T),
     /// The nearest voxel of the image.
     Edge,
-    /// The smallest value of the whole image (numpy's `minimum` mode; the paper's padding of scans).
+    /// The smallest value of the image along the axes on which the position is outside: numpy's `minimum` mode, with
+    /// which MONAI pads scans in the paper's pipeline. Only beyond a corner is it the minimum of the whole image.
     Minimum,
 }
 
@@ -56,25 +57,67 @@ pub fn crop<T>(data: &Array3<T>, start: [i64; 3], shape: [usize; 3], fill: Fill<
 where
     T: Copy + PartialOrd + Send + Sync,
 {
-    let n = [data.dim().0, data.dim().1, data.dim().2];
-    let first = || *data.first().expect("an empty array has no voxel to fill with");
-    let value = match fill {
-        Fill::Constant(v) => v,
-        Fill::Edge => first(),
-        Fill::Minimum => data.iter().fold(first(), |least, v| if *v < least { *v } else { least }),
-    };
-    let mut out = Array3::from_elem(shape, value);
-    if let Fill::Edge = fill {
-        let at = |a: usize, i: usize| start[a].saturating_add(i as i64).clamp(0, n[a] as i64 - 1) as usize;
-        out.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(x, mut plane)| {
-            for ((y, z), v) in plane.indexed_iter_mut() {
-                *v = data[[at(0, x), at(1, y), at(2, z)]];
-            }
-        });
-    } else {
-        paste(&mut out, data, start.map(|v| v.saturating_neg()));
+    match fill {
+        Fill::Constant(value) => {
+            let mut out = Array3::from_elem(shape, value);
+            paste(&mut out, data, start.map(|v| v.saturating_neg()));
+            out
+        }
+        Fill::Edge => crop_edge(data, start, shape),
+        Fill::Minimum => crop_minimum(data, start, shape),
     }
+}
+
+/// Position of voxel `i` of a crop in the array's line of `n`: an index, or outside.
+fn inside(start: i64, i: usize, n: usize) -> Option<usize> {
+    usize::try_from(start.saturating_add(i as i64)).ok().filter(|at| *at < n)
+}
+
+fn crop_edge<T: Copy + Send + Sync>(data: &Array3<T>, start: [i64; 3], shape: [usize; 3]) -> Array3<T> {
+    let n = [data.dim().0, data.dim().1, data.dim().2];
+    let mut out = Array3::from_elem(shape, *data.first().expect("an empty array has no edge"));
+    let at = |a: usize, i: usize| start[a].saturating_add(i as i64).clamp(0, n[a] as i64 - 1) as usize;
+    out.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(x, mut plane)| {
+        for ((y, z), v) in plane.indexed_iter_mut() {
+            *v = data[[at(0, x), at(1, y), at(2, z)]];
+        }
+    });
     out
+}
+
+fn crop_minimum<T>(data: &Array3<T>, start: [i64; 3], shape: [usize; 3]) -> Array3<T>
+where
+    T: Copy + PartialOrd + Send + Sync,
+{
+    let (nx, ny, nz) = data.dim();
+    let mut out = Array3::from_elem(shape, *data.first().expect("an empty array has no minimum"));
+    // The plane beyond either end of x, only worked out when the crop reaches there.
+    let beyond = (0..shape[0])
+        .any(|x| inside(start[0], x, nx).is_none())
+        .then(|| Array2::from_shape_fn((ny, nz), |(y, z)| minimum(data.slice(s![.., y, z]))));
+    out.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(x, mut plane)| {
+        let from = match (inside(start[0], x, nx), &beyond) {
+            (Some(x), _) => data.index_axis(Axis(0), x),
+            (None, Some(minima)) => minima.view(),
+            (None, None) => unreachable!("a position outside was announced above"),
+        };
+        for (y, mut row) in plane.outer_iter_mut().enumerate() {
+            let line = match inside(start[1], y, ny) {
+                Some(y) => from.row(y).to_owned(),
+                None => Array1::from_shape_fn(nz, |z| minimum(from.column(z))),
+            };
+            let end = minimum(line.view());
+            for (z, v) in row.iter_mut().enumerate() {
+                *v = inside(start[2], z, nz).map_or(end, |z| line[z]);
+            }
+        }
+    });
+    out
+}
+
+/// The smallest value of a line that is not empty.
+fn minimum<T: Copy + PartialOrd>(line: ArrayView1<'_, T>) -> T {
+    line.iter().fold(line[0], |least, v| if *v < least { *v } else { least })
 }
 
 /// [`crop`] of an image; every voxel keeps its world position.
@@ -166,7 +209,7 @@ mod tests {
 
     #[test]
     fn crops_reach_outside_with_every_fill() {
-        let data = numbered((3, 4, 5));
+        let data = numbered((3, 4, 5)).mapv(|v| v * 37.0 % 101.0);
         for start in [[-2_i64, 1, 3], [0, 0, 0], [2, -1, -7], [9, 9, 9], [i64::MIN, 0, i64::MAX]] {
             let shape = [4, 3, 6];
             for fill in [Fill::Constant(-5.0), Fill::Edge, Fill::Minimum] {
@@ -181,7 +224,15 @@ mod tests {
                         _ if inside => data[nearest],
                         Fill::Constant(c) => c,
                         Fill::Edge => data[nearest],
-                        Fill::Minimum => 1.0,
+                        Fill::Minimum => data
+                            .indexed_iter()
+                            .filter(|((x, y, z), _)| {
+                                let same =
+                                    |a: usize, i: usize| nearest[a] as i128 != at[a] || nearest[a] == i;
+                                same(0, *x) && same(1, *y) && same(2, *z)
+                            })
+                            .map(|(_, v)| *v)
+                            .fold(f32::INFINITY, f32::min),
                     };
                     assert_eq!(*v, expected, "{start:?} {fill:?}");
                 }

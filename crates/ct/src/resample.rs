@@ -193,6 +193,8 @@ fn oblique<T: Copy + Into<f64> + Sync>(
     constant: Option<f64>,
 ) -> Array3<f32> {
     let n = [src.dim().0, src.dim().1, src.dim().2];
+    let src = src.as_standard_layout();
+    let voxels = src.as_slice().expect("in C order");
     let offset = |k: usize, d: usize| (k as f64 + 0.5) / samples[d] as f64 - 0.5;
     let count = samples.iter().product::<usize>() as f64;
     let voxel = |at: [usize; 3]| {
@@ -204,7 +206,7 @@ fn oblique<T: Copy + Into<f64> + Sync>(
                     let position = to_source.apply(std::array::from_fn(|d| at[d] as f64 + offset(k[d], d)));
                     sum += match constant {
                         Some(value) if (0..3).any(|s| !in_field(position[s], n[s])) => value,
-                        _ => sample_at(src, position, kernel),
+                        _ => sample_at(voxels, n, position, kernel),
                     };
                 }
             }

@@ -188,14 +188,43 @@ fn dot(row: &[f64], taps: &[(usize, f64)]) -> f64 {
     }
 }
 
-/// The value at any position.
-pub(super) fn sample_at<T: Copy + Into<f64>>(src: &Array3<T>, position: [f64; 3], kernel: Kernel) -> f64 {
-    let (nx, ny, nz) = src.dim();
-    let mut sum = 0.0;
-    kernel.taps(position[0], nx, |x, wx| {
-        kernel.taps(position[1], ny, |y, wy| {
-            kernel.taps(position[2], nz, |z, wz| sum += wx * wy * wz * src[[x, y, z]].into());
+/// Up to four voxels of one line and their weights.
+#[derive(Default)]
+struct Stencil {
+    taps: [(usize, f64); 4],
+    len: usize,
+}
+
+impl Stencil {
+    fn new(position: f64, n: usize, kernel: Kernel) -> Self {
+        let mut stencil = Self::default();
+        kernel.taps(position, n, |index, w| {
+            stencil.taps[stencil.len] = (index, w);
+            stencil.len += 1;
         });
-    });
+        stencil
+    }
+
+    fn taps(&self) -> &[(usize, f64)] {
+        &self.taps[..self.len]
+    }
+}
+
+/// The value at any position, of voxels in C order.
+pub(super) fn sample_at<T: Copy + Into<f64>>(
+    voxels: &[T],
+    n: [usize; 3],
+    position: [f64; 3],
+    kernel: Kernel,
+) -> f64 {
+    let [xs, ys, zs]: [_; 3] = std::array::from_fn(|a| Stencil::new(position[a], n[a], kernel));
+    let mut sum = 0.0;
+    for (x, wx) in xs.taps() {
+        for (y, wy) in ys.taps() {
+            let row = &voxels[(x * n[1] + y) * n[2]..][..n[2]];
+            let along_z: f64 = zs.taps().iter().map(|(z, wz)| wz * row[*z].into()).sum();
+            sum += wx * wy * along_z;
+        }
+    }
     sum
 }
