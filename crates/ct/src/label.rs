@@ -114,7 +114,7 @@ impl LabelMap {
             return Ok(mask);
         }
         let (path, holds) = match self {
-            Self::File(file) => (&file.path, file.census.to_string()),
+            Self::File(file) => (&file.path, file.census.list(&file.names)),
             Self::Folder { path, .. } => {
                 (path, mask.sources.iter().map(|s| s.describe()).collect::<Vec<_>>().join("; "))
             }

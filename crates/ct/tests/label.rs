@@ -128,7 +128,7 @@ fn names_in_the_file_settle_it() {
     assert_eq!((found.organ, found.tumor), (vec![1], vec![2]));
     assert_eq!(named(&[0, 1, 2, 3], &names, "kidney").unwrap().organ, [3]);
     let absent = named(&[0, 1, 2, 3], &names, "spleen").unwrap_err().to_string();
-    assert!(absent.contains("named: 1 Liver, 2 liver_tumor, 3 kidney_left)"), "{absent}");
+    assert!(absent.contains("1 (Liver): 15 voxels, 2 (liver_tumor): 15 voxels"), "{absent}");
     let other = named(&[0, 4], &names, "liver").unwrap_err().to_string();
     assert!(other.contains("its only value 4 'spleen'") && other.contains("liver=4"), "{other}");
     assert_eq!(named(&[0, 4], &names, "liver=4").unwrap().organ, [4]);

@@ -41,22 +41,27 @@ impl Census {
     pub fn present(&self, values: &[u16]) -> Vec<u16> {
         values.iter().copied().filter(|&value| self.has(value)).collect()
     }
+
+    /// `5 (liver): 5000 voxels, 7: 37 voxels`, with the names that are known; or `only background`.
+    pub fn list(&self, names: &BTreeMap<u16, String>) -> String {
+        if self.0.is_empty() {
+            return "only background".into();
+        }
+        let entry = |(value, count): (&u16, &usize)| match names.get(value) {
+            Some(name) => format!("{value} ({name}): {count} voxels"),
+            None => format!("{value}: {count} voxels"),
+        };
+        let listed = self.0.iter().take(LISTED).map(entry).collect::<Vec<_>>().join(", ");
+        match self.0.len().saturating_sub(LISTED) {
+            0 => listed,
+            more => format!("{listed} and {more} more values"),
+        }
+    }
 }
 
 impl fmt::Display for Census {
-    /// `1: 5000 voxels, 2: 37 voxels`, or `only background`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("only background");
-        }
-        for (i, (value, count)) in self.0.iter().take(LISTED).enumerate() {
-            let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}{value}: {count} voxels")?;
-        }
-        match self.0.len().saturating_sub(LISTED) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more values"),
-        }
+        f.write_str(&self.list(&BTreeMap::new()))
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn roles(file: &LabelFile, spec: &OrganSpec) -> Result<LabelRoles> {
 fn explicit(file: &LabelFile, spec: &OrganSpec, roles: &LabelRoles) -> Result<LabelRoles> {
     let organ = file.census.present(&roles.organ);
     if organ.is_empty() {
-        return Err(label_error(&file.path, spec, "no voxel has this value", listing(file)));
+        return Err(label_error(&file.path, spec, "no voxel has this value", file.census.list(&file.names)));
     }
     if organ.len() < roles.organ.len() {
         tracing::warn!("{}: of '{spec}' only {organ:?} occur", file.path.display());
@@ -65,7 +65,7 @@ fn only_value(file: &LabelFile, spec: &OrganSpec, only: u16) -> Result<LabelRole
             "the file names its only value {only} '{name}'; write {}={only} if it is this organ",
             spec.name
         );
-        return Err(label_error(&file.path, spec, problem, listing(file)));
+        return Err(label_error(&file.path, spec, problem, file.census.list(&file.names)));
     }
     // 1 is what every tool writes for "inside".
     if let Some(class) =
@@ -108,16 +108,10 @@ fn by_number(file: &LabelFile, spec: &OrganSpec, values: &[u16]) -> Result<Label
 
 /// An error that tells how to say it unmistakably.
 fn ask(file: &LabelFile, spec: &OrganSpec, problem: &str) -> Error {
-    label_error(&file.path, spec, format!("{problem}; write {}=VALUE", spec.name), listing(file))
-}
-
-/// The census, with the file's own names where it has some.
-fn listing(file: &LabelFile) -> String {
-    let names: Vec<String> =
-        file.names.iter().filter(|(v, _)| file.census.has(**v)).map(|(v, n)| format!("{v} {n}")).collect();
-    if names.is_empty() {
-        file.census.to_string()
-    } else {
-        format!("{} (named: {})", file.census, names.join(", "))
-    }
+    label_error(
+        &file.path,
+        spec,
+        format!("{problem}; write {}=VALUE", spec.name),
+        file.census.list(&file.names),
+    )
 }
