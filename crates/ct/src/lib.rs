@@ -15,6 +15,8 @@ pub mod orient;
 pub mod patch;
 pub mod resample;
 pub mod tumor_mask;
+pub mod hu_check;
+pub mod label;
 pub mod volume;
 
 pub use error::{Error, Result};
