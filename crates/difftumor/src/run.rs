@@ -1,8 +1,10 @@
 //! Run directories: the only form in which a model is opened, so that weights and architecture cannot disagree.
 //!
-//!     run.toml              kind, resolved config, preprocessing, hashes, licence, origin
-//!     weights.safetensors   f32, the component's published names
-//!     autoencoder/          inside the Run of a diffusion model: the Run of the autoencoder that it was trained on
+//! ```text
+//! run.toml              kind, resolved config, preprocessing, hashes, licence, origin
+//! weights.safetensors   f32, the component's published names
+//! autoencoder/          inside the Run of a diffusion model: the Run of the autoencoder that it was trained on
+//! ```
 //!
 //! A Run is written to a temporary folder beside its place and then renamed, so a half-written one is never seen.
 use crate::autoencoder::config::AutoencoderConfig;
@@ -358,7 +360,8 @@ fn write(dir: &Path, new: &NewRun) -> Result<Manifest> {
     let path = dir.join(WEIGHTS);
     let views = new.tensors.iter().map(|(name, (shape, elements))| (name, F32View { shape, elements }));
     // Not serialize_to_file, which makes a file that only its owner may read.
-    let bytes = safetensors::serialize(views, None).expect("shapes and elements agree, names are not too many");
+    let bytes =
+        safetensors::serialize(views, None).expect("shapes and elements agree, names are not too many");
     fs::write(&path, bytes).map_err(Error::io(&path, "write"))?;
     let manifest = Manifest {
         format: FORMAT,
