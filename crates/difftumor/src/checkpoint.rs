@@ -6,9 +6,11 @@
 //! or one level down, side by side with other things: `{state_dict: {…}, epoch: 12}`, `{model: {…}, ema: {…}}`. Each such
 //! dict is a *section*.
 //!
-//!     pickle.rs     the pickle machine              construct.rs  the few constructors it understands
-//!     value.rs      what it produces                storage.rs    bytes → numbers
-//!     zip.rs        torch.save since 1.6            legacy.rs     torch.save before
+//! ```text
+//! pickle.rs     the pickle machine              construct.rs  the few constructors it understands
+//! value.rs      what it produces                storage.rs    bytes → numbers
+//! zip.rs        torch.save since 1.6            legacy.rs     torch.save before
+//! ```
 mod construct;
 mod legacy;
 mod pickle;

@@ -312,3 +312,31 @@ fn summary(names: &[String]) -> Vec<String> {
     };
     groups.into_iter().map(line).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_averaged_weights_are_taken_and_not_the_live_ones() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/checkpoints/ema_and_model.pt");
+        let checkpoint = checkpoint::read(path).unwrap();
+        let found = recognise(&checkpoint).unwrap();
+        assert_eq!((found.kind, found.section), (Kind::Diffusion, "ema"));
+        let elements = checkpoint.load_f32("", &found.refs["denoise_fn.init_conv.weight"]).unwrap();
+        assert_eq!(elements[23], 23.0); // `model` holds half of it
+    }
+
+    #[test]
+    fn skipped_tensors_are_summed_up() {
+        let names = [
+            "betas",
+            "vqgan.p.a",
+            "vqgan.p.b",
+            "denoise_fn.x.rotary_emb.freqs",
+            "denoise_fn.y.rotary_emb.freqs",
+        ];
+        let lines = summary(&names.map(String::from));
+        assert_eq!(lines, ["*.rotary_emb.freqs (2 tensors)", "betas", "vqgan.p.* (2 tensors)"]);
+    }
+}

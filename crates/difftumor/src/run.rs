@@ -1,8 +1,10 @@
 //! Run directories: the only form in which a model is opened, so that weights and architecture cannot disagree.
 //!
-//!     run.toml              kind, resolved config, preprocessing, hashes, licence, origin
-//!     weights.safetensors   f32, the component's published names
-//!     autoencoder/          inside the Run of a diffusion model: the Run of the autoencoder that it was trained on
+//! ```text
+//! run.toml              kind, resolved config, preprocessing, hashes, licence, origin
+//! weights.safetensors   f32, the component's published names
+//! autoencoder/          inside the Run of a diffusion model: the Run of the autoencoder that it was trained on
+//! ```
 //!
 //! A Run is written to a temporary folder beside its place and then renamed, so a half-written one is never seen.
 use crate::autoencoder::config::AutoencoderConfig;

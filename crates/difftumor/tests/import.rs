@@ -1,0 +1,237 @@
+//! Import of full-size models (weights by the rule) into Runs, and everything that can be wrong with either.
+use difftumor::autoencoder::config::AutoencoderConfig;
+use difftumor::diffusion::config::{DiffusionConfig, Sampler, cosine_betas};
+use difftumor::error::{Error, Result};
+use difftumor::import::{ImportOptions, ImportReport, import};
+use difftumor::run::{Run, Tensors};
+use difftumor::state_dict;
+use safetensors::tensor::{Dtype, TensorView};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+mod common;
+use common::rule::rule_value;
+
+/// Tensors of an architecture by the rule, with a prefix before their names.
+fn by_rule(shapes: state_dict::Shapes, prefix: &str) -> Tensors {
+    let tensor = |(name, shape): (String, Vec<usize>)| {
+        let elements = rule_value(&name, &shape).unwrap();
+        (format!("{prefix}{name}"), (shape, elements))
+    };
+    shapes.into_iter().map(tensor).collect()
+}
+
+fn autoencoder() -> Tensors {
+    by_rule(state_dict::autoencoder(&AutoencoderConfig::default()), "")
+}
+
+fn diffusion(betas: &[f64]) -> Tensors {
+    let mut tensors = by_rule(state_dict::diffusion(&DiffusionConfig::default()), "denoise_fn.");
+    tensors.extend(by_rule(state_dict::autoencoder(&AutoencoderConfig::default()), "vqgan."));
+    tensors.insert("betas".into(), (vec![betas.len()], betas.iter().map(|&b| b as f32).collect()));
+    tensors.insert("denoise_fn.downs.0.3.fn.fn.fn.rotary_emb.freqs".into(), (vec![16], vec![0.0; 16]));
+    tensors
+}
+
+/// A checkpoint file; safetensors, since only Python writes the others.
+fn write(dir: &Path, name: &str, tensors: &Tensors) -> PathBuf {
+    let bytes: Vec<Vec<u8>> =
+        tensors.values().map(|(_, v)| v.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let views = tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((name, (shape, _)), b)| (name, TensorView::new(Dtype::F32, shape.clone(), b).unwrap()));
+    let path = dir.join(name);
+    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    path
+}
+
+fn import_into(dir: &Path, tensors: &Tensors) -> Result<ImportReport> {
+    let file = write(dir, "model.safetensors", tensors);
+    import(&file, &dir.join("run"), &ImportOptions::default())
+}
+
+fn assert_rule(tensors: &Tensors) {
+    for (name, (shape, elements)) in tensors {
+        assert_eq!(*elements, rule_value(name, shape).unwrap(), "{name}"); // f32 in, f32 out
+    }
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints").join(name)
+}
+
+#[test]
+fn a_diffusion_file_becomes_a_run_with_its_autoencoder_inside() {
+    let dir = tempfile::tempdir().unwrap();
+    for (timesteps, sampler) in [(4, Sampler::Ddpm), (200, Sampler::Ddim { steps: 50, eta: 0.0 })] {
+        let file = write(dir.path(), "liver.safetensors", &diffusion(&cosine_betas(timesteps)));
+        let out = dir.path().join(format!("run{timesteps}"));
+        let options = ImportOptions { licence: Some("CC0-1.0".into()), ..Default::default() };
+        let report = import(&file, &out, &options).unwrap();
+        assert_eq!((report.kind, report.tensors, report.timesteps), ("diffusion", 361, Some(timesteps)));
+        assert_eq!(report.skipped_tensors, ["betas", "denoise_fn.downs.0.3.fn.fn.fn.rotary_emb.freqs"]);
+        assert!(report.notes[0].contains("no averaged weights"));
+
+        let run = Run::open(&out).unwrap();
+        let want = DiffusionConfig { timesteps, sampler, ..Default::default() };
+        assert_eq!(*run.diffusion_config().unwrap(), want);
+        assert_eq!(run.manifest().licence, "CC0-1.0");
+        let tensors = run.load_tensors().unwrap();
+        assert_eq!(tensors.len(), 290);
+        assert_rule(&tensors);
+        let inner = run.autoencoder().unwrap();
+        assert_eq!(*inner.autoencoder_config().unwrap(), AutoencoderConfig::default());
+        let tensors = inner.load_tensors().unwrap();
+        assert_eq!(tensors.len(), 71);
+        assert_rule(&tensors);
+        let text = inner.diffusion_config().unwrap_err().to_string();
+        assert!(text.contains("kind 'diffusion', found 'autoencoder'"), "{text}");
+    }
+}
+
+#[test]
+fn training_parts_are_left_out_unless_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tensors = autoencoder();
+    let part = "image_discriminator.model1.1.running_var";
+    tensors.insert(part.into(), (vec![2], rule_value(part, &[2]).unwrap()));
+    tensors.insert("note".into(), (vec![1], vec![0.0]));
+    let file = write(dir.path(), "a.safetensors", &tensors);
+    let out = dir.path().join("run");
+
+    let report = import(&file, &out, &ImportOptions::default()).unwrap();
+    assert_eq!(report.skipped_tensors, [part, "note"]);
+    assert_eq!(Run::open(&out).unwrap().load_tensors().unwrap().len(), 71);
+
+    let options = ImportOptions { force: true, keep_training_parts: true, ..Default::default() };
+    let report = import(&file, &out, &options).unwrap();
+    assert_eq!(report.skipped_tensors, ["note"]);
+    let tensors = Run::open(&out).unwrap().load_tensors().unwrap();
+    assert_eq!(tensors.len(), 72);
+    assert_rule(&tensors);
+}
+
+#[test]
+fn wrapper_prefixes_are_taken_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrapped =
+        autoencoder().into_iter().map(|(name, tensor)| (format!("module.{name}"), tensor)).collect();
+    assert_eq!(import_into(dir.path(), &wrapped).unwrap().tensors, 71);
+}
+
+#[test]
+fn everything_missing_unknown_or_misshapen_is_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tensors = autoencoder();
+    tensors.remove("pre_vq_conv.conv.bias");
+    tensors.insert("encoder.conv_blocks.2.down.conv.bias".into(), (vec![2], vec![0.0; 2]));
+    tensors.insert("codebook.N".into(), (vec![3], vec![0.0; 3]));
+    let error = import_into(dir.path(), &tensors).unwrap_err();
+    let text = error.to_string();
+    for line in [
+        "model.safetensors: the tensors are not those of the autoencoder",
+        "1 missing:\n    pre_vq_conv.conv.bias [8]",
+        "1 extra:\n    encoder.conv_blocks.2.down.conv.bias [2]",
+        "codebook.N: expected [16384], found [3]",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(!dir.path().join("run").exists());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "only the checkpoint is left");
+}
+
+#[test]
+fn another_noise_schedule_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = import_into(dir.path(), &diffusion(&[0.1, 0.2, 0.3, 0.4])).unwrap_err().to_string();
+    assert!(text.contains("betas") && text.contains("at step 0 of 4"), "{text}");
+    let mut betas = cosine_betas(4);
+    betas[2] = f64::NAN;
+    assert!(import_into(dir.path(), &diffusion(&betas)).unwrap_err().to_string().contains("step 2 of 4"));
+}
+
+#[test]
+fn files_of_other_kinds_say_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let cases = [
+        ("hard_collections.pt", "segmentation model U-Net"),
+        ("dtypes.pt", "bfloat16"), // the names of its tensors
+        ("ema_and_model.pt", "betas"),
+    ];
+    for (name, word) in cases {
+        let text = import(&fixture(name), &out, &ImportOptions::default()).unwrap_err().to_string();
+        assert!(text.contains(word), "{text}");
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn a_run_is_never_written_over_something_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "a.safetensors", &autoencoder());
+    let out = dir.path().join("run");
+    fs::create_dir(&out).unwrap(); // empty: fine
+    import(&file, &out, &ImportOptions::default()).unwrap();
+    let error = import(&file, &out, &ImportOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Exists { .. }), "{error}");
+
+    fs::write(out.join("old"), "").unwrap();
+    let force = ImportOptions { force: true, ..Default::default() };
+    import(&file, &out, &force).unwrap();
+    assert!(!out.join("old").exists());
+
+    let other = dir.path().join("thesis");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("chapter"), "text").unwrap();
+    let text = import(&file, &other, &force).unwrap_err().to_string();
+    assert!(text.contains("not a Run"), "{text}");
+    assert!(other.join("chapter").exists());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "no temporary folder is left");
+}
+
+#[test]
+fn a_changed_run_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    import_into(dir.path(), &diffusion(&cosine_betas(4))).unwrap();
+    let out = dir.path().join("run");
+    let manifest = out.join("run.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let with = |from: &str, to: &str| {
+        assert!(text.contains(from), "{text}");
+        fs::write(&manifest, text.replacen(from, to, 1)).unwrap();
+        Run::open(&out)
+    };
+    for (from, to, word) in [
+        ("format = 1", "format = 2", "expected 1, found 2"),
+        ("heads = 8", "heads = 8\nhats = 8", "hats"),
+        ("heads = 8", "heads = 0", "heads: expected 1 to 1024, found 0"),
+        ("sampler = \"ddpm\"", "sampler = { ddim = { steps = 9, eta = 0.0 } }", "1 to 4, found 9"),
+        ("sampler = \"ddpm\"", "sampler = { ddim = { steps = 4, eta = 0.0, x = 1 } }", "unknown field"),
+        ("kind = \"diffusion\"", "kind = \"segmenter\"", "segmenter"),
+        ("spacing_mm", "spacing", "unknown field"),
+        ("[autoencoder]", "[origin2]", "unknown field"),
+    ] {
+        let error = with(from, to).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    let error = with("heads = 8", "heads = 4").unwrap().load_tensors().unwrap_err();
+    assert!(matches!(error, Error::StateDict { .. }), "{error}");
+    fs::write(&manifest, &text).unwrap();
+
+    let run = Run::open(&out).unwrap();
+    let weights = out.join("weights.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    assert!(matches!(run.load_tensors(), Err(Error::Hash { what: "weights", .. })));
+
+    let mut other = autoencoder();
+    other.get_mut("codebook.N").unwrap().1[0] = 7.0;
+    let file = write(dir.path(), "other.safetensors", &other);
+    let force = ImportOptions { force: true, ..Default::default() };
+    import(&file, &out.join("autoencoder"), &force).unwrap();
+    assert!(matches!(run.autoencoder(), Err(Error::Hash { .. })));
+    assert!(Run::open(dir.path()).unwrap_err().to_string().contains("run.toml"));
+}
