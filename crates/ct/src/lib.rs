@@ -7,16 +7,16 @@ pub mod error;
 pub mod filter;
 pub mod grid;
 pub mod handcrafted;
+pub mod hu_check;
 pub mod intensity;
 pub mod io;
+pub mod label;
 pub mod measure;
 pub mod morphology;
 pub mod orient;
 pub mod patch;
 pub mod resample;
 pub mod tumor_mask;
-pub mod hu_check;
-pub mod label;
 pub mod volume;
 
 pub use error::{Error, Result};

@@ -1,11 +1,14 @@
 //! Tumor synthesis in CT: the models, synthesis, and everything around them (library of the `difftumor` binary).
 pub mod autoencoder;
 pub mod checkpoint;
+pub mod device;
 pub mod diffusion;
 pub mod error;
 pub mod import;
 pub mod nn;
 pub mod run;
 pub mod state_dict;
+pub mod synthesis;
+pub mod tensor;
 
 pub use error::{Error, Result};

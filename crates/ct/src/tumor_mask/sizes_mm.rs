@@ -36,6 +36,11 @@ impl DiameterRange {
     pub fn draw_mm(&self, draws: &mut impl Draws) -> f64 {
         draws.uniform(self.min_mm, self.max_mm)
     }
+
+    /// Its upper end.
+    pub fn max_mm(&self) -> f64 {
+        self.max_mm
+    }
 }
 
 /// An ellipsoid in space.

@@ -1,0 +1,216 @@
+//! The default preset: one tumor at a time, well inside the organ, blended, and labelled where it shows.
+use super::landing::{LabelRule, Landed, Painted};
+use super::options::CROP_VOX;
+use super::record::TumorRecord;
+use super::site::Site;
+use super::{Generator, Preset, SizeChoice, Synthesis, Synthesizer};
+use crate::error::Result;
+use difftumor_ct::blend::{change_hu, weight_in_organ};
+use difftumor_ct::draws::{Draws, Stream};
+use difftumor_ct::handcrafted::texture;
+use difftumor_ct::measure::HuStatistics;
+use difftumor_ct::patch::{Fill, crop};
+use difftumor_ct::tumor_mask::fit::{OrganSite, PlacedMask};
+use difftumor_ct::tumor_mask::shape::DeformedEllipsoid;
+use difftumor_ct::tumor_mask::size::Size;
+use difftumor_ct::tumor_mask::sizes_mm::KitsShape;
+use difftumor_ct::tumor_mask::smooth::draw_shape;
+use difftumor_ct::{Grid, Volume};
+use ndarray::Array3;
+
+/// Shapes drawn for one tumor before it is given up.
+const ATTEMPTS: usize = 12;
+/// Number of tumors per organ unless the user says otherwise: the paper's for early ones.
+const TUMORS: (i64, i64) = (1, 3);
+/// Blur of a tumor's edge: the paper draws 0..4, which makes tiny tumors vanish (pitfall B16). Here it is bounded by a
+/// third of the shortest half axis, so that the centre keeps nearly its full weight, and not below half a voxel, since
+/// a scanner's edges are never sharper.
+const EDGE_SIGMA_VOX: (f64, f64) = (0.5, 4.0);
+const EDGE_OF_HALF_AXIS: f64 = 0.35;
+/// Mean of a handcrafted texture (spec/hu2023.md): contrast times this is the mean change.
+const TEXTURE_MEAN: f64 = 0.53;
+/// Published contrast of a handcrafted tumor, meant for livers of about 100 HU in the portal phase.
+const CONTRAST_HU: (f64, f64) = (65.0, 145.0);
+/// Where the organ is darker, the tumor's mean must not fall to fluid or fat: solid tumors have 15 HU and more…
+const DARKEST_MEAN_HU: f64 = 15.0;
+/// …and yet it must differ from the organ.
+const LEAST_MEAN_CHANGE_HU: f64 = 14.0;
+
+/// A tumor's shape in its place, not painted yet.
+struct Proposal {
+    placed: PlacedMask,
+    size: &'static str,
+    class: Option<Size>,
+    edge_sigma_vox: f64,
+}
+
+pub(super) fn fill_organ(
+    synthesizer: &Synthesizer,
+    state: &mut Synthesis,
+    organ: usize,
+    copy: u64,
+) -> Result<()> {
+    let mut site = Site::new(&state.case.ct.grid(), &state.case.organs[organ], 1.0)?;
+    let (low, high) = synthesizer.options.tumors.unwrap_or(TUMORS);
+    let wanted = synthesizer.stream(&state.case, organ, copy, 0).integer(low, high) as u64;
+    let organ_mean_hu = HuStatistics::of(&state.case.ct.data, &state.case.organs[organ].organ.data)
+        .map_or(0.0, |s| s.mean_hu);
+    for n in 1..=wanted {
+        let mut draws = synthesizer.stream(&state.case, organ, copy, n);
+        let mut done = false;
+        for attempt in 1..=ATTEMPTS {
+            let Some(p) = propose(synthesizer, &site, &state.case.organs[organ].name, &mut draws)? else {
+                continue;
+            };
+            let (painted, contrast_hu, weights_sha256) =
+                paint(synthesizer, &site, &state.case.ct, &p, organ_mean_hu, &mut draws)?;
+            let within = Some(&state.case.organs[organ].organ.data);
+            let Some(landed) = painted.land(&state.case.ct.grid(), within, LabelRule::Visible)? else {
+                continue;
+            };
+            if !shows(&landed, synthesizer.options.min_change_hu) {
+                continue;
+            }
+            p.placed.paste_into(&mut site.occupied);
+            let record = TumorRecord {
+                number: state.records.len() as u16 + 1,
+                organ: state.case.organs[organ].name.clone(),
+                method: synthesizer.generator.name().into(),
+                size: p.size.into(),
+                stream: [synthesizer.options.seed, copy, n],
+                attempts: attempt,
+                edge_sigma_mm: p.edge_sigma_vox,
+                contrast_hu,
+                weights_sha256,
+                ..TumorRecord::unmeasured()
+            };
+            state.commit(organ, &landed, record);
+            done = true;
+            break;
+        }
+        if !done {
+            state.not_placed.push(format!(
+                "tumor {n} of {wanted} in the {}: {ATTEMPTS} shapes found no place where at least {:.0} % of them lie inside the organ, clear of other tumors, and show",
+                state.case.organs[organ].name,
+                100.0 * synthesizer.options.fit.min_inside
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn shows(landed: &Landed, min_change_hu: f64) -> bool {
+    landed.mean_change_hu().is_some_and(|c| c >= min_change_hu)
+}
+
+/// Draws a shape and a place for it.
+fn propose(
+    synthesizer: &Synthesizer,
+    site: &Site,
+    organ: &str,
+    draws: &mut Stream,
+) -> Result<Option<Proposal>> {
+    let options = &synthesizer.options;
+    let class = options.size.draw_class(Preset::Default, draws);
+    let (shape, size) = match (class, options.size) {
+        (Some(c), _) => {
+            let semi_axes_vox = c.draw_semi_axes_vox(draws);
+            let sigma_vox = c.draw_sigma_vox(draws);
+            let tumor = DeformedEllipsoid::draw(semi_axes_vox, sigma_vox, draws);
+            (tumor.rasterize(tumor.shape().map(|n| 0..n)), name(c.size))
+        }
+        (None, SizeChoice::DiameterMm(range)) => {
+            let ellipsoid = KitsShape::with_longest_axis(range.draw_mm(draws), draws);
+            (draw_shape(&ellipsoid, 1.0, draws)?, "diameter")
+        }
+        (None, _) => unreachable!("every class choice draws a class"),
+    };
+    let place = OrganSite::new(&site.organ, organ)?;
+    let Some(placed) = place.fit(&shape, &site.occupied, &options.fit, draws) else { return Ok(None) };
+    let half_axis =
+        difftumor_ct::measure::principal_axes_mm(&placed.mask, [1.0; 3]).map_or(0.0, |a| a[2] / 2.0);
+    let (low, high) = EDGE_SIGMA_VOX;
+    let high = (EDGE_OF_HALF_AXIS * half_axis).clamp(low, high);
+    Ok(Some(Proposal {
+        placed,
+        size,
+        class: class.map(|c| c.size),
+        edge_sigma_vox: draws.uniform(low, high),
+    }))
+}
+
+/// The class's name on the command line and in records.
+pub(super) fn name(size: Size) -> &'static str {
+    match size {
+        Size::Tiny => "tiny",
+        Size::Small => "small",
+        Size::Medium => "medium",
+        Size::Large => "large",
+    }
+}
+
+/// Paints on the 1 mm grid. Also gives the contrast (handcrafted) and the hash of the weights (diffusion).
+fn paint(
+    synthesizer: &Synthesizer,
+    site: &Site,
+    ct: &Volume,
+    p: &Proposal,
+    organ_mean_hu: f64,
+    draws: &mut Stream,
+) -> Result<(Painted, Option<f64>, Option<String>)> {
+    match &synthesizer.generator {
+        Generator::Handcrafted => {
+            let reach = (4.0 * p.edge_sigma_vox + 0.5) as i64 + 1;
+            let (nx, ny, nz) = p.placed.mask.dim();
+            let start = p.placed.offset.map(|o| o as i64 - reach);
+            let view = View::new(site, p, start, [nx, ny, nz].map(|n| n + 2 * reach as usize));
+            let contrast_hu = draw_contrast_hu(organ_mean_hu, draws);
+            let (sigma_a, sigma_b) = texture::SIGMAS_VOX[draws.index(texture::SIGMAS_VOX.len())];
+            let texture = texture::texture(view.grid.shape, sigma_a, sigma_b, draws);
+            let change_hu = ndarray::Zip::from(&view.weight)
+                .and(&texture)
+                .map_collect(|w, t| (-contrast_hu * f64::from(*w) * t) as f32);
+            Ok((view.painted(change_hu), Some(contrast_hu), None))
+        }
+        Generator::Diffusion(models) => {
+            let model = super::paper::model_for(models, p.class, p.placed.mask.dim());
+            let start = site.crop_start(p.placed.centre_vox(), CROP_VOX);
+            let view = View::new(site, p, start, [CROP_VOX; 3]);
+            let window = model.window();
+            let crop01 = site.scan_on(ct, start, [CROP_VOX; 3])?.mapv(|hu| window.to_unit(hu));
+            let synthetic01 =
+                model.paint(&crop01, &view.mask, draws).mapv(|s| ((s + 1.0) / 2.0).clamp(0.0, 1.0));
+            let change = change_hu(&crop01, &synthetic01, &view.weight, [window.min_hu, window.max_hu]);
+            Ok((view.painted(change), None, Some(model.weights_sha256().into())))
+        }
+    }
+}
+
+/// Published for bright livers; less for darker organs, so that no tumor looks like fat.
+fn draw_contrast_hu(organ_mean_hu: f64, draws: &mut impl Draws) -> f64 {
+    let most =
+        ((organ_mean_hu - DARKEST_MEAN_HU).max(LEAST_MEAN_CHANGE_HU) / TEXTURE_MEAN).min(CONTRAST_HU.1);
+    let least = CONTRAST_HU.0.min(0.7 * most);
+    draws.uniform(least, most)
+}
+
+/// The masks of one proposal on one box of the 1 mm grid.
+struct View {
+    grid: Grid,
+    mask: Array3<bool>,
+    weight: Array3<f32>,
+}
+
+impl View {
+    fn new(site: &Site, p: &Proposal, start: [i64; 3], shape: [usize; 3]) -> Self {
+        let at: [i64; 3] = std::array::from_fn(|a| start[a] - p.placed.offset[a] as i64);
+        let mask = crop(&p.placed.mask, at, shape, Fill::Constant(false));
+        let organ = crop(&site.organ, start, shape, Fill::Constant(false));
+        let weight = weight_in_organ(&mask, &organ, p.edge_sigma_vox);
+        Self { grid: site.grid(start, shape), mask, weight }
+    }
+
+    fn painted(self, change_hu: Array3<f32>) -> Painted {
+        Painted { grid: self.grid, change_hu, weight: self.weight, mask: self.mask }
+    }
+}

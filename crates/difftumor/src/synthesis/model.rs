@@ -1,0 +1,80 @@
+//! A diffusion model with its autoencoder: paints a tumor into one crop (spec/synthesis.md section 4).
+use crate::autoencoder::Autoencoder;
+use crate::diffusion::{Condition, DiffusionConfig, LatentScale, NoiseSource, Unet3d, sample};
+use crate::error::Result;
+use crate::run::Run;
+use crate::tensor::{from_crop, to_crop};
+use burn::tensor::Device;
+use difftumor_ct::draws::Draws;
+use difftumor_ct::intensity::HuWindow;
+use ndarray::Array3;
+use std::path::Path;
+
+/// A diffusion Run, ready to paint.
+pub struct DiffusionModel {
+    config: DiffusionConfig,
+    unet: Unet3d,
+    autoencoder: Autoencoder,
+    scale: LatentScale,
+    device: Device,
+    window: HuWindow,
+    weights_sha256: String,
+}
+
+/// Standard normal noise of a stream of draws.
+struct DrawnNoise<'a, D>(&'a mut D);
+
+impl<D: Draws> NoiseSource for DrawnNoise<'_, D> {
+    fn normal(&mut self, n: usize) -> Vec<f32> {
+        let mut out = vec![0f64; n];
+        self.0.normals(&mut out);
+        out.into_iter().map(|v| v as f32).collect()
+    }
+}
+
+impl DiffusionModel {
+    /// Opens a diffusion Run and the autoencoder Run that it names.
+    ///
+    /// # Errors
+    /// When either is no such Run, or damaged, or wants another preprocessing than this program does.
+    pub fn open(dir: &Path, device: &Device) -> Result<Self> {
+        let run = Run::open(dir)?;
+        let autoencoder = Autoencoder::open(&run.autoencoder()?, device)?;
+        let config = run.diffusion_config()?.clone();
+        let [low, high] = run.manifest().preprocessing.window_hu;
+        Ok(Self {
+            unet: Unet3d::open(&run, device)?,
+            scale: LatentScale::of(&autoencoder),
+            autoencoder,
+            config,
+            device: device.clone(),
+            window: HuWindow::new(low, high)?,
+            weights_sha256: run.manifest().weights.sha256.clone(),
+        })
+    }
+
+    /// T of its schedule: few for early tumors, many for larger ones.
+    pub fn timesteps(&self) -> usize {
+        self.config.timesteps
+    }
+
+    /// Hash of its weights, for records.
+    pub fn weights_sha256(&self) -> &str {
+        &self.weights_sha256
+    }
+
+    /// The window that becomes [-1, 1].
+    pub fn window(&self) -> HuWindow {
+        self.window
+    }
+
+    /// Paints a tumor where `mask` is. `crop01` is the scan in [0, 1] of the window, `[H, W, D]`, 1 mm, RAS, every side
+    /// a multiple of 32. The result is the decoder's, about [-1, 1] and not clamped, everywhere in the crop.
+    pub fn paint(&self, crop01: &Array3<f32>, mask: &Array3<bool>, draws: &mut impl Draws) -> Array3<f32> {
+        let image = from_crop(&crop01.mapv(|v| 2.0 * v - 1.0), &self.device);
+        let mask = from_crop(&mask.mapv(|m| f32::from(u8::from(m))), &self.device);
+        let condition = Condition::new(&self.autoencoder, image, mask);
+        let x = sample(&self.unet, &self.config, &condition, &mut DrawnNoise(draws));
+        to_crop(self.autoencoder.decode(self.scale.restore(x)))
+    }
+}

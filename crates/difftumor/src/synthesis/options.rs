@@ -1,0 +1,124 @@
+//! What the user may choose, and which choices do not go together.
+use super::Generator;
+use crate::error::Result;
+use difftumor_ct::draws::Draws;
+use difftumor_ct::tumor_mask::fit::FitOptions;
+use difftumor_ct::tumor_mask::size::{HU2023, PAPER, Size, SizeClass};
+use difftumor_ct::tumor_mask::sizes_mm::DiameterRange;
+
+/// Side of the crop that a diffusion model sees, in voxels of 1 mm (paper E.2).
+pub const CROP_VOX: usize = 96;
+
+/// Longest tumor axis that a diffusion model can paint: the crop less the reach of its blurred edge on both sides.
+pub const LONGEST_AXIS_MM: f64 = 80.0;
+
+/// Which pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// The published one, including what it does to the pancreas, invisible tumors and clipped shapes.
+    Paper,
+    /// Ours: always blended, labels only where the tumor shows, no slivers, nothing outside of the organ.
+    Default,
+}
+
+/// How large tumors shall be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SizeChoice {
+    /// One of the classes with the paper's probabilities.
+    Mixed,
+    /// Tiny or small, half each.
+    Early,
+    /// One class.
+    Class(Size),
+    /// Longest axis in mm; shapes follow the statistics of KiTS19.
+    DiameterMm(DiameterRange),
+}
+
+/// Everything that is drawn follows from this.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SynthesisOptions {
+    /// Which pipeline.
+    pub preset: Preset,
+    /// How large.
+    pub size: SizeChoice,
+    /// Number of tumors in each organ, both ends included; the paper preset draws it itself.
+    pub tumors: Option<(i64, i64)>,
+    /// The one seed.
+    pub seed: u64,
+    /// Where a tumor of the default preset may lie.
+    pub fit: FitOptions,
+    /// Mean absolute change in HU inside of its label below which a tumor of the default preset is drawn again: half
+    /// the contrast that readers begin to see at the noise of a body CT.
+    pub min_change_hu: f64,
+}
+
+impl Default for SynthesisOptions {
+    fn default() -> Self {
+        Self {
+            preset: Preset::Default,
+            size: SizeChoice::Mixed,
+            tumors: None,
+            seed: 0,
+            fit: FitOptions::default(),
+            min_change_hu: 5.0,
+        }
+    }
+}
+
+/// The default preset's classes: the paper's, with large ones as in Hu et al. 2023 (80 mm across and not 128, which a
+/// 96 mm crop could not hold).
+const DEFAULT_CLASSES: [SizeClass; 4] = [PAPER[0], PAPER[1], PAPER[2], HU2023[3]];
+
+impl SizeChoice {
+    /// Draws a class of the preset's table; `None` for a choice in mm.
+    pub(super) fn draw_class(&self, preset: Preset, draws: &mut impl Draws) -> Option<SizeClass> {
+        let table = match preset {
+            Preset::Paper => &PAPER,
+            Preset::Default => &DEFAULT_CLASSES,
+        };
+        let size = match self {
+            Self::Mixed => difftumor_ct::tumor_mask::size::draw_class(table, draws).size,
+            Self::Early => [Size::Tiny, Size::Small][draws.index(2)],
+            Self::Class(size) => *size,
+            Self::DiameterMm(_) => return None,
+        };
+        table.iter().find(|c| c.size == size).copied()
+    }
+}
+
+impl SynthesisOptions {
+    /// Checks that the choices go together.
+    ///
+    /// # Errors
+    /// [`difftumor_ct::Error::Argument`] telling which do not.
+    pub fn check(&self, generator: &Generator) -> Result<()> {
+        let refuse = |what: &str, expected: String, found: String| {
+            Err(difftumor_ct::Error::Argument { what: what.into(), expected, found }.into())
+        };
+        if let Some((low, high)) = self.tumors
+            && (low < 1 || high < low || high > i64::from(u16::MAX))
+        {
+            return refuse("number of tumors", "1 <= A <= B <= 65535".into(), format!("{low}..{high}"));
+        }
+        if self.preset == Preset::Paper {
+            if let Some((low, high)) = self.tumors {
+                let expected =
+                    "none: the paper preset draws 1 to 3 early tumors or 1 larger one itself".into();
+                return refuse("number of tumors", expected, format!("{low}..{high}"));
+            }
+            if let SizeChoice::DiameterMm(range) = self.size {
+                let expected = "a size class: the paper preset knows tiny, small, medium and large".into();
+                return refuse("size", expected, format!("{range:?}"));
+            }
+        }
+        if let (SizeChoice::DiameterMm(range), Generator::Diffusion(_)) = (self.size, generator)
+            && range.max_mm() > LONGEST_AXIS_MM
+        {
+            let expected = format!(
+                "at most {LONGEST_AXIS_MM} mm: the model sees crops of {CROP_VOX} mm (the handcrafted method has no such limit)"
+            );
+            return refuse("diameter", expected, format!("{} mm", range.max_mm()));
+        }
+        Ok(())
+    }
+}
