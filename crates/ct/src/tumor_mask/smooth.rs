@@ -167,17 +167,23 @@ fn norm(v: [f64; 3]) -> f64 {
     (v[0] * v[0] + v[1] * v[1] + v[2] * v[2]).sqrt()
 }
 
-/// Half the side of a box around the centre that holds the whole body, in voxels per axis. The body reaches as far as
-/// `radius` from its centroid, in body coordinates.
+/// Half the side of a box around the centre that holds the whole body, in voxels per axis. The body lies within
+/// `radius` of its centroid in body coordinates, so along a voxel axis it reaches `radius` times the length of that
+/// row of voxel-from-body.
 fn half_extent_vox(ellipsoid: &EllipsoidMm, voxel_mm: f64, l: &[[f64; 3]; 3], radius: f64) -> [usize; 3] {
-    // |L⁻¹ w| <= |w| / smallest singular value of L; the body is close to a ball, so the smallest diagonal entry of L
-    // with a tenth of allowance bounds that value.
-    let smallest = 0.9 * l[0][0].min(l[1][1]).min(l[2][2]);
-    let reach = radius / smallest / 20f64.sqrt();
+    let inverse = lower_triangular_inverse(l);
     std::array::from_fn(|a| {
-        let along: f64 = (0..3).map(|k| (ellipsoid.axes_mm[k] * ellipsoid.directions[k][a]).powi(2)).sum();
-        (reach * along.sqrt() / voxel_mm).ceil() as usize
+        let row: [f64; 3] = std::array::from_fn(|c| {
+            (0..3).map(|k| ellipsoid.directions[k][a] * ellipsoid.axes_mm[k] * inverse[k][c]).sum()
+        });
+        (radius * norm(row) / (20f64.sqrt() * voxel_mm)).ceil() as usize
     })
+}
+
+fn lower_triangular_inverse(l: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
+    let [i0, i1, i2] = [1.0 / l[0][0], 1.0 / l[1][1], 1.0 / l[2][2]];
+    let i20 = (l[1][0] * l[2][1] - l[1][1] * l[2][0]) * i0 * i1 * i2;
+    [[i0, 0.0, 0.0], [-l[1][0] * i0 * i1, i1, 0.0], [i20, -l[2][1] * i1 * i2, i2]]
 }
 
 #[cfg(test)]
@@ -201,6 +207,18 @@ mod tests {
                 let fits =
                     off(0) < tolerance * longest_mm && (1..3).all(|a| off(a) < 0.5 + 0.02 * longest_mm);
                 assert!(fits, "asked {:?}, found {found:?}", asked.axes_mm);
+            }
+        }
+    }
+
+    #[test]
+    fn triangular_inverse_inverts() {
+        let l = [[2.0, 0.0, 0.0], [-1.0, 0.5, 0.0], [3.0, 0.7, 4.0]];
+        let i = lower_triangular_inverse(&l);
+        for r in 0..3 {
+            for c in 0..3 {
+                let product: f64 = (0..3).map(|k| l[r][k] * i[k][c]).sum();
+                assert!((product - f64::from(u8::from(r == c))).abs() < 1e-12);
             }
         }
     }
