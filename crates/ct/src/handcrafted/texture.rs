@@ -5,7 +5,7 @@
 //! original does this in 420x300x320 voxels and cuts boxes out. Two numbers depend on that whole texture, so a box
 //! cannot know them; [`texture`] takes them from the same distribution's theory instead:
 //! * smallest and largest value of `a`: each is drawn, in standard deviations from the mean, with the mean and spread
-//!   measured on full-size textures ([`EXTREME_SD`], which hardly depends on `sigma_a`);
+//!   measured on full-size textures (`EXTREME_SD`, which hardly depends on `sigma_a`);
 //! * mean of the blurred salt over what exceeds 0.12: that of a normal variable with the known mean and variance
 //!   (within 2 % of the measured one).
 //!
@@ -38,7 +38,7 @@ const SALT_FLOOR: f64 = 0.12;
 
 /// Distance of the smallest and of the largest value of a full-size `a` from its mean, in its standard deviations far
 /// from the borders: mean and standard deviation of 20 measured ones (the ignored test `measure_full_size_textures`).
-/// Above the 5.4 of an interior: reflection at the borders doubles the variance of `a` at each face.
+/// Reflection at the borders doubles the variance of `a` at each face, so extremes are larger than an interior has.
 const EXTREME_SD: (f64, f64) = (6.14, 0.6);
 
 /// What is drawn per texture besides noise.
@@ -120,7 +120,7 @@ fn texture_with(shape: [usize; 3], p: &TextureParams, draws: &mut impl Draws) ->
         .mapv(|b| (beta * f64::from(b)).clamp(0.0, 1.0))
 }
 
-/// Mean of the blurred salt over the voxels where it exceeds [`SALT_FLOOR`], as that of a normal variable: mean
+/// Mean of the blurred salt over the voxels where it exceeds `SALT_FLOOR`, as that of a normal variable: mean
 /// of the density, variance of the blurred density plus that of the blurred salt around it. `below` and `above` are the
 /// extremes of `a` in standard deviations.
 fn mean_above_floor(p: &TextureParams, below: f64, above: f64) -> f64 {
