@@ -4,8 +4,10 @@
 //! its largest value, is the density of salt noise, which is blurred (`sigma_b`) and scaled to a wanted mean. The
 //! original does this in 420x300x320 voxels and cuts boxes out. Two numbers depend on that whole texture, so a box
 //! cannot know them; [`texture`] takes them from the same distribution's theory instead:
-//! * smallest and largest value of `a`: [`EXTREMES`] of them, in standard deviations, measured on full-size textures;
-//! * mean of the blurred salt over what exceeds 0.12: of a normal variable with the known mean and variance.
+//! * smallest and largest value of `a`: each is drawn, in standard deviations from the mean, with the mean and spread
+//!   measured on full-size textures (`EXTREME_SD`, which hardly depends on `sigma_a`);
+//! * mean of the blurred salt over what exceeds 0.12: that of a normal variable with the known mean and variance
+//!   (within 2 % of the measured one).
 //!
 //! `a` itself is made without a margin of noise: Gaussian-filtered white noise is, but for the grain below one voxel, a
 //! stationary Gaussian field with covariance `exp(-d²/4 sigma_a²)`, and so is a lattice of normals with spacing
@@ -34,10 +36,10 @@ pub const SIGMAS_VOX: [(f64, f64); 10] = [
 /// Blurred salt at or below this value does not count for the mean.
 const SALT_FLOOR: f64 = 0.12;
 
-/// (`sigma_a`, half the range of `a` in interior standard deviations), measured by the ignored test
-/// `measure_full_size_textures`. Wider than the extremes of an interior: reflection at the borders doubles the
-/// variance of `a` at each face.
-const EXTREMES: [(f64, f64); 5] = [(3.0, 6.0), (6.0, 6.0), (9.0, 6.0), (12.0, 6.0), (15.0, 6.0)];
+/// Distance of the smallest and of the largest value of a full-size `a` from its mean, in its standard deviations far
+/// from the borders: mean and standard deviation of 20 measured ones (the ignored test `measure_full_size_textures`).
+/// Reflection at the borders doubles the variance of `a` at each face, so extremes are larger than an interior has.
+const EXTREME_SD: (f64, f64) = (6.14, 0.6);
 
 /// What is drawn per texture besides noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,21 +85,32 @@ pub fn texture(shape: [usize; 3], sigma_a_vox: f64, sigma_b_vox: f64, draws: &mu
         "sigmas {sigma_a_vox}, {sigma_b_vox}: expected more than 0"
     );
     assert!(shape.iter().all(|n| *n > 0), "shape {shape:?}");
-    let kernel = gaussian_kernel(sigma_b_vox);
+    let p = TextureParams {
+        sigma_a_vox,
+        sigma_b_vox,
+        scale: draws.uniform(0.19, 0.21),
+        base: draws.uniform(0.04, 0.06),
+        mean: draws.uniform(0.5, 0.55),
+    };
+    texture_with(shape, &p, draws)
+}
+
+/// [`texture`] with given parameters: only the noise is drawn.
+fn texture_with(shape: [usize; 3], p: &TextureParams, draws: &mut impl Draws) -> Array3<f64> {
+    let kernel = gaussian_kernel(p.sigma_b_vox);
     let padded = shape.map(|n| n + kernel.len() - 1);
-    let field = draw_field(padded, sigma_a_vox, draws);
-    let scale = draws.uniform(0.19, 0.21);
-    let base = draws.uniform(0.04, 0.06);
-    let half_range = half_range(sigma_a_vox);
+    let mut extremes = [0.0; 2];
+    draws.normals(&mut extremes);
+    // Two and a half standard deviations of the extremes: beyond lie only the tails of a normal that extremes lack.
+    let [below, above] = extremes.map(|z| EXTREME_SD.0 + EXTREME_SD.1 * z.clamp(-2.5, 2.5));
+    let field = draw_field(padded, p.sigma_a_vox, draws);
     let salt: Vec<f32> = (field.iter())
         .map(|g| {
-            let a = (0.5 + 0.5 * f64::from(*g) / half_range).clamp(0.0, 1.0);
-            f32::from(u8::from(scale * a + base > draws.uniform(0.0, 1.0)))
+            let a = ((f64::from(*g) + below) / (below + above)).clamp(0.0, 1.0);
+            f32::from(u8::from(p.scale * a + p.base > draws.uniform(0.0, 1.0)))
         })
         .collect();
-    let mean = draws.uniform(0.5, 0.55);
-    let p = TextureParams { sigma_a_vox, sigma_b_vox, scale, base, mean };
-    let beta = p.mean / mean_above_floor(&p, half_range);
+    let beta = p.mean / mean_above_floor(p, below, above);
     // Each pass keeps only what the next needs: no margin is blurred along the axes already done.
     let taps =
         |n: usize| -> Vec<Taps> { (0..n).map(|first| Taps { first, weights: kernel.clone() }).collect() };
@@ -107,20 +120,14 @@ pub fn texture(shape: [usize; 3], sigma_a_vox: f64, sigma_b_vox: f64, draws: &mu
         .mapv(|b| (beta * f64::from(b)).clamp(0.0, 1.0))
 }
 
-/// Half the range of a full-size `a` in its standard deviations, linear in `sigma_a` between the measured ones.
-fn half_range(sigma_a_vox: f64) -> f64 {
-    let i = EXTREMES[1..4].iter().filter(|(s, _)| sigma_a_vox >= *s).count();
-    let ((s0, r0), (s1, r1)) = (EXTREMES[i], EXTREMES[i + 1]);
-    r0 + (r1 - r0) * ((sigma_a_vox - s0) / (s1 - s0)).clamp(0.0, 1.0)
-}
-
-/// Mean of the blurred salt over the voxels where it exceeds [`SALT_FLOOR`], as that of a normal variable: mean
-/// `scale/2 + base`, variance of the blurred density plus that of the blurred salt around it.
-fn mean_above_floor(p: &TextureParams, half_range: f64) -> f64 {
-    let mean = 0.5 * p.scale + p.base;
+/// Mean of the blurred salt over the voxels where it exceeds `SALT_FLOOR`, as that of a normal variable: mean
+/// of the density, variance of the blurred density plus that of the blurred salt around it. `below` and `above` are the
+/// extremes of `a` in standard deviations.
+fn mean_above_floor(p: &TextureParams, below: f64, above: f64) -> f64 {
+    let mean = p.scale * below / (below + above) + p.base;
     // Blurring by b after a is blurring by sqrt(a² + b²).
     let kept = (p.sigma_a_vox.powi(2) / (p.sigma_a_vox.powi(2) + p.sigma_b_vox.powi(2))).powi(3).sqrt();
-    let density = (0.5 * p.scale / half_range).powi(2) * kept;
+    let density = (p.scale / (below + above)).powi(2) * kept;
     // Sum of the squared weights of a 3-D Gaussian kernel: 1 / (2 sigma sqrt(pi))³.
     let salt = mean * (1.0 - mean) / (2.0 * p.sigma_b_vox * PI.sqrt()).powi(3);
     let sd = (density + salt).sqrt();
@@ -227,8 +234,11 @@ mod tests {
     /// Lags in voxels at which the autocorrelation is looked at.
     const LAGS: [usize; 3] = [4, 8, 16];
 
+    /// Mean, standard deviation, autocorrelation at [`LAGS`].
+    type Statistics = (f64, f64, [f64; 3]);
+
     /// Mean, standard deviation and autocorrelations along x of several textures together.
-    fn statistics(textures: &[Array3<f64>]) -> (f64, f64, [f64; 3]) {
+    fn statistics(textures: &[Array3<f64>]) -> Statistics {
         let n: f64 = textures.iter().map(|t| t.len() as f64).sum();
         let mean = textures.iter().map(|t| t.sum()).sum::<f64>() / n;
         let variance = textures.iter().flatten().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
@@ -237,16 +247,66 @@ mod tests {
             for t in textures {
                 for x in lag..t.dim().0 {
                     let (a, b) = (t.index_axis(ndarray::Axis(0), x), t.index_axis(ndarray::Axis(0), x - lag));
-                    sum += a.iter().zip(b).map(|(p, q)| (p - mean) * (q - mean)).sum::<f64>();
+                    sum += a.iter().zip(b).map(|(p, q)| (p - q).powi(2)).sum::<f64>();
                     pairs += a.len() as f64;
                 }
             }
-            sum / pairs / variance
+            // By differences: small boxes do not fix the mean well, and differences do not need it.
+            1.0 - 0.5 * sum / pairs / variance
         });
         (mean, variance.sqrt(), correlation)
     }
 
-    /// Prints EXTREMES and the FULL_SIZE table below. Needs 1 GB and some minutes:
+    /// Mean, standard deviation and autocorrelations of full-size textures (scale 0.2, base 0.05, mean 0.525), averages
+    /// of the two that `measure_full_size_textures` makes.
+    const FULL_SIZE: [((f64, f64), Statistics); 4] = [
+        ((3.0, 4.0), (0.5243, 0.0361, [0.812, 0.446, 0.045])),
+        ((6.0, 7.0), (0.5249, 0.0346, [0.944, 0.807, 0.437])),
+        ((9.0, 4.0), (0.5198, 0.0597, [0.926, 0.767, 0.445])),
+        ((15.0, 7.0), (0.5176, 0.0605, [0.974, 0.919, 0.745])),
+    ];
+
+    #[test]
+    fn textures_on_demand_have_the_statistics_of_full_size_ones() {
+        for ((sigma_a_vox, sigma_b_vox), (mean, sd, correlation)) in FULL_SIZE {
+            let p = TextureParams { sigma_a_vox, sigma_b_vox, scale: 0.2, base: 0.05, mean: 0.525 };
+            let boxes: Vec<_> = (0..40)
+                .map(|i| texture_with([48, 48, 48], &p, &mut Stream::new(3, 0, "statistics", i)))
+                .collect();
+            let found = statistics(&boxes);
+            println!("{sigma_a_vox} {sigma_b_vox}: {found:.4?} against {:.4?}", (mean, sd, correlation));
+            // The extremes scatter by 10 %, so the standard deviation of one full-size texture by 7 %; the table
+            // averages two, the boxes 40.
+            assert!((found.0 - mean).abs() < 0.015 && (found.1 / sd - 1.0).abs() < 0.15);
+            assert!((0..3).all(|i| (found.2[i] - correlation[i]).abs() < 0.06));
+        }
+    }
+
+    #[test]
+    fn the_field_has_unit_variance_and_its_covariance() {
+        // At voxels that lie on, between and beside the nodes of the lattice alike.
+        let sigma_vox: f64 = 3.0;
+        let (mut square, mut product, n) = ([0.0; 4], 0.0, 4000);
+        for i in 0..n {
+            let field = draw_field([4, 1, 1], sigma_vox, &mut Stream::new(4, 0, "field", i));
+            (0..4).for_each(|x| square[x] += f64::from(field[x]).powi(2) / n as f64);
+            product += f64::from(field[0]) * f64::from(field[3]) / n as f64;
+        }
+        // Five standard errors of a variance from 4000 samples: 5 sqrt(2 / 4000).
+        assert!(square.iter().all(|s| (s - 1.0).abs() < 0.11), "{square:?}");
+        assert!((product - (-9.0 / (4.0 * sigma_vox * sigma_vox)).exp()).abs() < 0.11, "{product}");
+    }
+
+    #[test]
+    fn the_same_stream_gives_the_same_texture_whatever_the_threads() {
+        let draw = || texture([20, 21, 22], 9.0, 4.0, &mut Stream::new(5, 0, "threads", 0));
+        let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(draw);
+        assert_eq!(single, rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap().install(draw));
+        assert_eq!(single.dim(), (20, 21, 22));
+        assert!(single.iter().all(|v| (0.0..=1.0).contains(v)));
+    }
+
+    /// Prints EXTREME_SD's sample and the FULL_SIZE table below. Needs 1 GB and some minutes:
     /// `cargo test --release -p difftumor-ct measure_full_size -- --ignored --nocapture`
     #[test]
     #[ignore = "minutes; prints the constants of this file"]
@@ -258,13 +318,9 @@ mod tests {
                 let mut noise = || Array3::from_shape_simple_fn(SHAPE, || draws.uniform(0.0, 1.0) as f32);
                 let a = gaussian(&noise(), [sigma_a_vox; 3]);
                 let (low, high) = a.iter().fold((1f32, 0f32), |(l, h), v| (l.min(*v), h.max(*v)));
-                let interior_sd = (12f64.recip() / (2.0 * sigma_a_vox * PI.sqrt()).powi(3)).sqrt();
-                println!(
-                    "sigma_a {sigma_a_vox} seed {seed}: half range {:.3} sd ({:.3} below, {:.3} above)",
-                    f64::from(high - low) / 2.0 / interior_sd,
-                    (0.5 - f64::from(low)) / interior_sd,
-                    (f64::from(high) - 0.5) / interior_sd
-                );
+                let sd = (12f64.recip() / (2.0 * sigma_a_vox * PI.sqrt()).powi(3)).sqrt();
+                let (below, above) = ((0.5 - f64::from(low)) / sd, (f64::from(high) - 0.5) / sd);
+                println!("sigma_a {sigma_a_vox} seed {seed}: extremes {below:.3} sd below, {above:.3} above");
                 let u = noise();
                 let salt = ndarray::Zip::from(&a)
                     .and(&u)
@@ -274,7 +330,7 @@ mod tests {
                     let (sum, n) = (b.iter().filter(|v| f64::from(**v) > SALT_FLOOR))
                         .fold((0.0, 0.0), |(s, n), v| (s + f64::from(*v), n + 1.0));
                     let p = TextureParams { sigma_a_vox, sigma_b_vox, scale: 0.2, base: 0.05, mean: 0.525 };
-                    let theory = mean_above_floor(&p, f64::from(high - low) / 2.0 / interior_sd);
+                    let theory = mean_above_floor(&p, below, above);
                     let beta = 0.525 / (sum / n);
                     let t = b.mapv(|v| (beta * f64::from(v)).clamp(0.0, 1.0));
                     println!(

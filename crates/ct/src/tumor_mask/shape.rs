@@ -9,9 +9,6 @@ use ndarray::Array3;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The axis pairs of the three deformations, in the order in which they are applied.
-pub const PLANES: [[usize; 2]; 3] = [[0, 1], [1, 2], [0, 2]];
-
 /// Displacements in voxels at the corners, edge middles and centre of a plane: `[axis of the pair][row][column]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DisplacementGrid(pub [[[f64; 3]; 3]; 2]);
@@ -118,7 +115,7 @@ pub struct DeformedEllipsoid {
 }
 
 impl DeformedEllipsoid {
-    /// The ellipsoid bent by `grids`, which belong to [`PLANES`] in that order.
+    /// The ellipsoid bent by `grids`: first in the plane of the axes (x, y), then (y, z), then (x, z).
     ///
     /// # Panics
     /// When a semi-axis is 0 or above 16000 (indices are 16 bit).

@@ -56,9 +56,9 @@ pub struct EllipsoidMm {
 struct ProportionClass {
     /// Longest axis up to which the class holds.
     up_to_mm: f64,
-    /// Second axis / longest at [`LEVELS`].
+    /// Second axis / longest at `LEVELS`.
     second_over_first: [f64; 5],
-    /// Third axis / second at [`LEVELS`].
+    /// Third axis / second at `LEVELS`.
     third_over_second: [f64; 5],
 }
 
@@ -104,7 +104,7 @@ impl KitsShape {
         Self::ellipsoid(longest_mm, |_, _| longest_mm, draws)
     }
 
-    /// An ellipsoid whose equivalent diameter (of a tumor of [`FILL`] of its volume) is drawn from KiTS19's log-normal
+    /// An ellipsoid whose equivalent diameter (of a tumor that fills 0.94 of it) is drawn from KiTS19's log-normal
     /// distribution, cut at two standard deviations (11.8 to 115 mm).
     pub fn draw(draws: &mut impl Draws) -> EllipsoidMm {
         let equivalent_mm = loop {

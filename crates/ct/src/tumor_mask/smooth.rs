@@ -18,8 +18,10 @@ const DEGREES: [usize; 4] = [3, 4, 5, 6];
 /// Standard deviation of the relative radius that each degree adds, chosen so that volume / volume of the
 /// moment-equivalent ellipsoid has KiTS19's median (0.94, see [`super::sizes_mm`]).
 const SD_PER_DEGREE: f64 = 0.076;
-/// Limits of the relative radius: five standard deviations of the field do not reach beyond.
+/// Limits of the relative radius: no body that is turned inside out, or hangs by a thread.
 const RADIUS: [f64; 2] = [0.4, 1.6];
+/// Between the directions of the quadrature the radius goes beyond theirs by less than this part, or is cut there.
+const BETWEEN_DIRECTIONS: f64 = 0.03;
 /// Directions of the quadrature over the sphere.
 const DIRECTIONS: usize = 800;
 /// Largest longest axis in voxels: its box has at most 640³ voxels (0.26 GB).
@@ -29,6 +31,8 @@ const LARGEST_VOX: f64 = 400.0;
 struct Lumps {
     /// Exponents of x, y, z and the coefficient of a monomial.
     terms: Vec<([usize; 3], f64)>,
+    /// Smallest and largest radius: voxels below and beyond need no look at the field.
+    limits: [f64; 2],
 }
 
 impl Lumps {
@@ -46,7 +50,11 @@ impl Lumps {
         let mut normals = vec![0.0; terms.len()];
         draws.normals(&mut normals);
         terms.iter_mut().zip(normals).for_each(|((_, c), normal)| *c *= normal);
-        Self { terms }
+        let mut lumps = Self { terms, limits: RADIUS };
+        let (low, high) = (sphere_directions().map(|d| lumps.radius(d)))
+            .fold((f64::INFINITY, 0.0f64), |(l, h), r| (l.min(r), h.max(r)));
+        lumps.limits = [low * (1.0 - BETWEEN_DIRECTIONS), high * (1.0 + BETWEEN_DIRECTIONS)];
+        lumps
     }
 
     /// Relative radius in the direction of a unit vector.
@@ -59,7 +67,7 @@ impl Lumps {
         }
         let field: f64 =
             self.terms.iter().map(|([a, b, c], k)| k * powers[0][*a] * powers[1][*b] * powers[2][*c]).sum();
-        (1.0 + field).clamp(RADIUS[0], RADIUS[1])
+        (1.0 + field).clamp(self.limits[0], self.limits[1])
     }
 
     /// Centroid and covariance of the body.
@@ -133,7 +141,7 @@ pub fn draw_shape(ellipsoid: &EllipsoidMm, voxel_mm: f64, draws: &mut impl Draws
     let body_from_voxel: [[f64; 3]; 3] = std::array::from_fn(|r| {
         std::array::from_fn(|c| (0..3).map(|k| l[r][k] * scale[k] * ellipsoid.directions[k][c]).sum())
     });
-    let half = half_extent_vox(ellipsoid, voxel_mm, &l, mean);
+    let half = half_extent_vox(ellipsoid, voxel_mm, &l, lumps.limits[1] + norm(mean));
     let [nx, ny, nz] = half.map(|h| 2 * h + 1);
     let mut mask = Array3::from_elem((nx, ny, nz), false);
     let voxels = mask.as_slice_mut().expect("a new array is contiguous");
@@ -145,8 +153,8 @@ pub fn draw_shape(ellipsoid: &EllipsoidMm, voxel_mm: f64, draws: &mut impl Draws
                 let m = body_from_voxel[r];
                 mean[r] + m[0] * p[0] + m[1] * p[1] + m[2] * p[2]
             });
-            let r = (w[0] * w[0] + w[1] * w[1] + w[2] * w[2]).sqrt();
-            *voxel = r < RADIUS[0] || (r < RADIUS[1] && r < lumps.radius(w.map(|v| v / r)));
+            let r = norm(w);
+            *voxel = r < lumps.limits[0] || (r < lumps.limits[1] && r < lumps.radius(w.map(|v| v / r)));
         }
     });
     // A tumor far below one voxel can miss every voxel centre; it then is the one voxel in which it lies.
@@ -155,17 +163,27 @@ pub fn draw_shape(ellipsoid: &EllipsoidMm, voxel_mm: f64, draws: &mut impl Draws
     Ok(mask.slice(s![x0..=x1, y0..=y1, z0..=z1]).to_owned())
 }
 
-/// Half the side of a box around the centre that holds the whole body, in voxels per axis.
-fn half_extent_vox(ellipsoid: &EllipsoidMm, voxel_mm: f64, l: &[[f64; 3]; 3], mean: [f64; 3]) -> [usize; 3] {
-    // |L⁻¹ (w - mean)| <= (|w| + |mean|) / smallest singular value of L; the body is close to a ball, so the smallest
-    // diagonal entry of L with a tenth of allowance bounds that value.
-    let mean_norm = mean.iter().map(|m| m * m).sum::<f64>().sqrt();
-    let smallest = 0.9 * l[0][0].min(l[1][1]).min(l[2][2]);
-    let reach = (RADIUS[1] + mean_norm) / smallest / 20f64.sqrt();
+fn norm(v: [f64; 3]) -> f64 {
+    (v[0] * v[0] + v[1] * v[1] + v[2] * v[2]).sqrt()
+}
+
+/// Half the side of a box around the centre that holds the whole body, in voxels per axis. The body lies within
+/// `radius` of its centroid in body coordinates, so along a voxel axis it reaches `radius` times the length of that
+/// row of voxel-from-body.
+fn half_extent_vox(ellipsoid: &EllipsoidMm, voxel_mm: f64, l: &[[f64; 3]; 3], radius: f64) -> [usize; 3] {
+    let inverse = lower_triangular_inverse(l);
     std::array::from_fn(|a| {
-        let along: f64 = (0..3).map(|k| (ellipsoid.axes_mm[k] * ellipsoid.directions[k][a]).powi(2)).sum();
-        (reach * along.sqrt() / voxel_mm).ceil() as usize
+        let row: [f64; 3] = std::array::from_fn(|c| {
+            (0..3).map(|k| ellipsoid.directions[k][a] * ellipsoid.axes_mm[k] * inverse[k][c]).sum()
+        });
+        (radius * norm(row) / (20f64.sqrt() * voxel_mm)).ceil() as usize
     })
+}
+
+fn lower_triangular_inverse(l: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
+    let [i0, i1, i2] = [1.0 / l[0][0], 1.0 / l[1][1], 1.0 / l[2][2]];
+    let i20 = (l[1][0] * l[2][1] - l[1][1] * l[2][0]) * i0 * i1 * i2;
+    [[i0, 0.0, 0.0], [-l[1][0] * i0 * i1, i1, 0.0], [i20, -l[2][1] * i1 * i2, i2]]
 }
 
 #[cfg(test)]
@@ -189,6 +207,18 @@ mod tests {
                 let fits =
                     off(0) < tolerance * longest_mm && (1..3).all(|a| off(a) < 0.5 + 0.02 * longest_mm);
                 assert!(fits, "asked {:?}, found {found:?}", asked.axes_mm);
+            }
+        }
+    }
+
+    #[test]
+    fn triangular_inverse_inverts() {
+        let l = [[2.0, 0.0, 0.0], [-1.0, 0.5, 0.0], [3.0, 0.7, 4.0]];
+        let i = lower_triangular_inverse(&l);
+        for r in 0..3 {
+            for c in 0..3 {
+                let product: f64 = (0..3).map(|k| l[r][k] * i[k][c]).sum();
+                assert!((product - f64::from(u8::from(r == c))).abs() < 1e-12);
             }
         }
     }
