@@ -9,9 +9,11 @@
 //! ```text
 //! pickle.rs     the pickle machine              construct.rs  the few constructors it understands
 //! value.rs      what it produces                storage.rs    bytes → numbers
+//! cursor.rs     bytes from front to back
 //! zip.rs        torch.save since 1.6            legacy.rs     torch.save before
 //! ```
 mod construct;
+mod cursor;
 mod legacy;
 mod pickle;
 mod storage;

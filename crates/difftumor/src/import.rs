@@ -139,7 +139,7 @@ fn recognise(checkpoint: &Checkpoint) -> Result<Found> {
         }
     }
     let mut names = vec![];
-    for section in checkpoint.section_names() {
+    for section in checkpoint.section_names().into_iter().take(10) {
         names
             .extend(checkpoint.section(section).into_keys().take(3).map(|name| format!("{section}: {name}")));
     }

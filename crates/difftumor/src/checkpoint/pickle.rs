@@ -7,6 +7,7 @@
 //!
 //! The stack, the marks and the memo hold indices of values. Lengths are compared with the bytes that are left before
 //! anything is allocated, and each opcode makes at most one value, so memory is bounded by the pickle's size.
+use super::cursor::Cursor;
 use super::value::{Object, Tree, Value, ValueId};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -21,8 +22,7 @@ pub(super) type Fault = String;
 
 /// The machine while it runs.
 pub(super) struct Machine<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    input: Cursor<'a>,
     stack: Vec<ValueId>,
     marks: Vec<usize>,
     memo: HashMap<u32, ValueId>,
@@ -35,22 +35,21 @@ pub(super) struct Machine<'a> {
 /// Reads one pickle from the start of `bytes`; returns how many bytes it took.
 pub(super) fn parse(bytes: &[u8]) -> Result<(Tree, usize), Fault> {
     let mut machine = Machine {
-        bytes,
-        at: 0,
+        input: Cursor { bytes, at: 0 },
         stack: vec![],
         marks: vec![],
         memo: HashMap::new(),
         copies_left: Cell::new(2 * bytes.len()),
         values: vec![],
     };
-    let root = machine.run().map_err(|fault| format!("{fault} (before byte {})", machine.at))?;
-    Ok((Tree { values: machine.values, root }, machine.at))
+    let root = machine.run().map_err(|fault| format!("{fault} (before byte {})", machine.input.at))?;
+    Ok((Tree { values: machine.values, root }, machine.input.at))
 }
 
-impl<'a> Machine<'a> {
+impl Machine<'_> {
     fn run(&mut self) -> Result<ValueId, Fault> {
         loop {
-            let op = self.byte()?;
+            let op = self.input.byte()?;
             if op == b'.' {
                 return self.pop();
             }
@@ -67,22 +66,22 @@ impl<'a> Machine<'a> {
             b'N' => Value::None,
             0x88 => Value::Bool(true),
             0x89 => Value::Bool(false),
-            b'J' => Value::Int(i32::from_le_bytes(self.array()?).into()),
-            b'K' => Value::Int(self.byte()?.into()),
-            b'M' => Value::Int(u16::from_le_bytes(self.array()?).into()),
-            b'G' => Value::Float(f64::from_be_bytes(self.array()?)),
-            0x8a => long(self.counted(1)?), // LONG1
-            0x8b => long(self.counted(4)?), // LONG4
-            b'X' => utf8(self.counted(4)?),
-            0x8c => utf8(self.counted(1)?),
-            0x8d => utf8(self.counted(8)?),
-            b'U' => latin1(self.counted(1)?), // Python 2's str: its bytes are text in practice
-            b'T' => latin1(self.counted(4)?),
-            b'B' => Value::Bytes(self.counted(4)?.to_vec()),
-            b'C' => Value::Bytes(self.counted(1)?.to_vec()),
-            0x8e | 0x96 => Value::Bytes(self.counted(8)?.to_vec()), // BINBYTES8, BYTEARRAY8
+            b'J' => Value::Int(i32::from_le_bytes(self.input.array()?).into()),
+            b'K' => Value::Int(self.input.byte()?.into()),
+            b'M' => Value::Int(u16::from_le_bytes(self.input.array()?).into()),
+            b'G' => Value::Float(f64::from_be_bytes(self.input.array()?)),
+            0x8a => long(self.input.counted(1)?), // LONG1
+            0x8b => long(self.input.counted(4)?), // LONG4
+            b'X' => utf8(self.input.counted(4)?),
+            0x8c => utf8(self.input.counted(1)?),
+            0x8d => utf8(self.input.counted(8)?),
+            b'U' => latin1(self.input.counted(1)?), // Python 2's str: its bytes are text in practice
+            b'T' => latin1(self.input.counted(4)?),
+            b'B' => Value::Bytes(self.input.counted(4)?.to_vec()),
+            b'C' => Value::Bytes(self.input.counted(1)?.to_vec()),
+            0x8e | 0x96 => Value::Bytes(self.input.counted(8)?.to_vec()), // BINBYTES8, BYTEARRAY8
             b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
+                let (module, name) = (self.input.line()?, self.input.line()?);
                 Value::Class(format!("{module}.{name}").into())
             }
             _ => return Ok(false),
@@ -144,21 +143,21 @@ impl<'a> Machine<'a> {
     fn memoize(&mut self, op: u8) -> Result<bool, Fault> {
         match op {
             0x80 => {
-                let protocol = self.byte()?;
+                let protocol = self.input.byte()?;
                 if !(2..=5).contains(&protocol) {
                     return Err(format!("pickle protocol {protocol} is not one of 2 to 5"));
                 }
             }
-            0x95 => drop(self.array::<8>()?), // FRAME: only a hint for buffering
+            0x95 => drop(self.input.array::<8>()?), // FRAME: only a hint for buffering
             b'0' => drop(self.pop()?),
             b'1' => drop(self.pop_mark()?),
             b'2' => self.stack.push(self.top()?),
             b'q' => {
-                let slot = self.byte()?.into();
+                let slot = self.input.byte()?.into();
                 self.memo.insert(slot, self.top()?);
             }
             b'r' => {
-                let slot = u32::from_le_bytes(self.array()?);
+                let slot = u32::from_le_bytes(self.input.array()?);
                 self.memo.insert(slot, self.top()?);
             }
             0x94 => {
@@ -166,11 +165,11 @@ impl<'a> Machine<'a> {
                 self.memo.insert(slot, self.top()?);
             }
             b'h' => {
-                let slot = self.byte()?.into();
+                let slot = self.input.byte()?.into();
                 self.recall(slot)?;
             }
             b'j' => {
-                let slot = u32::from_le_bytes(self.array()?);
+                let slot = u32::from_le_bytes(self.input.array()?);
                 self.recall(slot)?;
             }
             _ => return Ok(false),
@@ -315,36 +314,6 @@ impl<'a> Machine<'a> {
     fn pop_mark(&mut self) -> Result<Vec<ValueId>, Fault> {
         let mark = self.marks.pop().ok_or("a mark is missing")?;
         Ok(self.stack.split_off(mark))
-    }
-
-    fn take(&mut self, n: usize) -> Result<&'a [u8], Fault> {
-        let end = self.at.checked_add(n).filter(|&end| end <= self.bytes.len());
-        let end =
-            end.ok_or_else(|| format!("{n} bytes are promised, {} are left", self.bytes.len() - self.at))?;
-        let taken = &self.bytes[self.at..end];
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn byte(&mut self) -> Result<u8, Fault> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        Ok(self.take(N)?.try_into().expect("take gives as many as asked for"))
-    }
-
-    /// Bytes preceded by their number, itself of `width` bytes.
-    fn counted(&mut self, width: usize) -> Result<&'a [u8], Fault> {
-        let count = self.take(width)?.iter().rev().fold(0_u64, |n, &b| n << 8 | u64::from(b));
-        self.take(usize::try_from(count).unwrap_or(usize::MAX))
-    }
-
-    fn line(&mut self) -> Result<&'a str, Fault> {
-        let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|&b| b == b'\n').ok_or("a line without an end")?;
-        self.at += end + 1;
-        std::str::from_utf8(&rest[..end]).map_err(|_| "a class name that is not text".into())
     }
 }
 
