@@ -7,6 +7,7 @@ use super::{Generator, Preset, SizeChoice, Synthesis, Synthesizer};
 use crate::error::Result;
 use difftumor_ct::blend::{change_hu, weight_in_organ};
 use difftumor_ct::draws::{Draws, Stream};
+use difftumor_ct::filter::gaussian_f64;
 use difftumor_ct::handcrafted::texture;
 use difftumor_ct::measure::HuStatistics;
 use difftumor_ct::patch::{Fill, crop};
@@ -16,7 +17,7 @@ use difftumor_ct::tumor_mask::size::Size;
 use difftumor_ct::tumor_mask::sizes_mm::KitsShape;
 use difftumor_ct::tumor_mask::smooth::draw_shape;
 use difftumor_ct::{Grid, Volume};
-use ndarray::{Array3, s};
+use ndarray::{Array3, Zip, s};
 
 /// Shapes drawn for one tumor before it is given up.
 const ATTEMPTS: usize = 12;
@@ -40,6 +41,11 @@ const LEAST_MEAN_CHANGE_HU: f64 = 14.0;
 /// What a solid tumor has without contrast agent. It is brighter than an organ too dark for a darker tumor (a fatty
 /// pancreas, an unenhanced kidney).
 const UNENHANCED_TUMOR_HU: (f64, f64) = (30.0, 45.0);
+/// Tumors displace vessels, and do not let them shine through: this part of what is brighter than the organ by more
+/// than its standard deviation is taken away…
+const DISPLACED: f64 = 0.7;
+/// …after smoothing, so that noise stays.
+const NOISE_SIGMA_VOX: f64 = 1.0;
 /// How far the tissue that a tumor replaces may be darker or brighter than the organ, in standard deviations of the
 /// organ: else it would lie in a renal sinus, a fissure or a large vessel, and hardly show.
 const TYPICAL_SD: (f64, f64) = (0.5, 1.0);
@@ -72,8 +78,11 @@ pub(super) fn fill_organ(
             let Some(p) = propose(synthesizer, &site, &state.case.organs[organ].name, &mut draws)? else {
                 continue;
             };
+            if matches!(synthesizer.generator, Generator::Diffusion(_)) && !fits_crop(&site, &p) {
+                continue;
+            }
             let (painted, contrast_hu, weights_sha256) =
-                paint(synthesizer, &site, &state.case.ct, &p, organ_hu.mean_hu, &mut draws)?;
+                paint(synthesizer, &site, &state.case.ct, &p, &organ_hu, &mut draws)?;
             let within = Some(&state.case.organs[organ].organ.data);
             let Some(landed) = painted.land(&state.case.ct.grid(), within, LabelRule::Visible)? else {
                 continue;
@@ -109,6 +118,22 @@ pub(super) fn fill_organ(
         }
     }
     Ok(())
+}
+
+/// Whether a model's crop holds the tumor with the visible part of its blurred edge (2 sigma, where 2 % are left), so
+/// that no crop border cuts it. Where the crop ends with the scan there is nothing to cut.
+fn fits_crop(site: &Site, p: &Proposal) -> bool {
+    let margin = (2.0 * p.edge_sigma_vox).ceil() as i64;
+    let start = site.crop_start(p.placed.centre_vox(), CROP_VOX);
+    let side = <[usize; 3]>::from(p.placed.mask.dim());
+    (0..3).all(|a| {
+        let (crop_first, crop_end) = (start[a], start[a] + CROP_VOX as i64);
+        let (first, end) = (p.placed.offset[a] as i64, (p.placed.offset[a] + side[a]) as i64);
+        let scan_first = -site.start[a];
+        let scan_end = scan_first + site.scan_grid.shape[a] as i64;
+        (first - margin >= crop_first || crop_first <= scan_first)
+            && (end + margin <= crop_end || crop_end >= scan_end)
+    })
 }
 
 fn shows(landed: &Landed, min_change_hu: f64) -> bool {
@@ -167,7 +192,7 @@ fn paint(
     site: &Site,
     ct: &Volume,
     p: &Proposal,
-    organ_mean_hu: f64,
+    organ_hu: &HuStatistics,
     draws: &mut Stream,
 ) -> Result<(Painted, Option<f64>, Option<String>)> {
     match &synthesizer.generator {
@@ -176,12 +201,17 @@ fn paint(
             let (nx, ny, nz) = p.placed.mask.dim();
             let start = p.placed.offset.map(|o| o as i64 - reach);
             let view = View::new(site, p, start, [nx, ny, nz].map(|n| n + 2 * reach as usize));
-            let contrast_hu = draw_contrast_hu(organ_mean_hu, draws);
+            let contrast_hu = draw_contrast_hu(organ_hu.mean_hu, draws);
             let (sigma_a, sigma_b) = texture::SIGMAS_VOX[draws.index(texture::SIGMAS_VOX.len())];
             let texture = texture::texture(view.grid.shape, sigma_a, sigma_b, draws);
-            let change_hu = ndarray::Zip::from(&view.weight)
-                .and(&texture)
-                .map_collect(|w, t| (-contrast_hu * f64::from(*w) * t) as f32);
+            let smooth_hu = site.scan_on(ct, start, view.grid.shape)?.mapv(f64::from);
+            let smooth_hu = gaussian_f64(&smooth_hu, [NOISE_SIGMA_VOX; 3]);
+            let bright_hu = organ_hu.mean_hu + organ_hu.sd_hu;
+            let change_hu =
+                Zip::from(&view.weight).and(&texture).and(&smooth_hu).map_collect(|w, t, smooth_hu| {
+                    let vessel_hu = (smooth_hu - bright_hu).max(0.0);
+                    (-f64::from(*w) * (contrast_hu * t + DISPLACED * vessel_hu)) as f32
+                });
             Ok((view.painted(change_hu), Some(contrast_hu), None))
         }
         Generator::Diffusion(models) => {
@@ -256,6 +286,25 @@ mod tests {
         let all =
             (0..1000).map(|_| organ_mean_hu - TEXTURE_MEAN * draw_contrast_hu(organ_mean_hu, &mut draws));
         all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
+    }
+
+    /// A tumor of that box in a scan of 200 voxels that is all organ.
+    fn fits(offset: usize, side: usize) -> bool {
+        let shape = [200; 3];
+        let scan_grid = Grid { shape, affine: difftumor_ct::Affine::from_spacing_mm([1.0; 3]) };
+        let none = Array3::from_elem((0, 0, 0), false);
+        let site = Site { scan_grid, start: [0; 3], organ: none.clone(), occupied: none };
+        let mask = Array3::from_elem((side, 5, 5), true);
+        let placed = PlacedMask { offset: [offset, 50, 50], mask };
+        fits_crop(&site, &Proposal { placed, size: "large", class: None, edge_sigma_vox: 4.0 })
+    }
+
+    #[test]
+    fn no_crop_cuts_a_tumor() {
+        // 96 voxels less 8 on each side for the edge.
+        assert!(fits(60, 79) && !fits(60, 82));
+        // At the scan's border the crop need not reach further.
+        assert!(fits(0, 87) && fits(113, 87) && !fits(0, 90));
     }
 
     #[test]
