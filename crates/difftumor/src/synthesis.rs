@@ -3,6 +3,7 @@
 //! Tumors are drawn and painted on an isotropic 1 mm grid whose axes are the scan's own, turned to RAS; only the
 //! generated *change* travels back to the scan's grid and is added to its Hounsfield units. So every output keeps its
 //! input's grid and full HU range, and voxels outside of the blend zone are bit-identical.
+mod contrast;
 mod improved;
 mod landing;
 mod model;

@@ -1,4 +1,5 @@
 //! The default preset: one tumor at a time, well inside the organ, blended, and labelled where it shows.
+use super::contrast::draw_contrast_hu;
 use super::landing::{LabelRule, Landed, Painted};
 use super::options::CROP_VOX;
 use super::record::TumorRecord;
@@ -28,19 +29,6 @@ const TUMORS: (i64, i64) = (1, 3);
 /// a scanner's edges are never sharper.
 const EDGE_SIGMA_VOX: (f64, f64) = (0.5, 4.0);
 const EDGE_OF_HALF_AXIS: f64 = 0.35;
-/// Mean of a handcrafted texture (spec/hu2023.md): contrast times this is the mean change.
-const TEXTURE_MEAN: f64 = 0.53;
-/// Published contrast of a handcrafted tumor, meant for livers of [`CONTRAST_MADE_FOR_HU`] in the portal phase.
-const CONTRAST_HU: (f64, f64) = (65.0, 145.0);
-/// Brighter organs need more: the published contrast in an enhanced kidney (170 HU) cannot be told from its medulla.
-const CONTRAST_MADE_FOR_HU: f64 = 100.0;
-/// Where the organ is darker, the tumor's mean must not fall to fluid or fat: solid tumors have 15 HU and more…
-const DARKEST_MEAN_HU: f64 = 15.0;
-/// …and yet it must differ from the organ.
-const LEAST_MEAN_CHANGE_HU: f64 = 14.0;
-/// What a solid tumor has without contrast agent. It is brighter than an organ too dark for a darker tumor (a fatty
-/// pancreas, an unenhanced kidney).
-const UNENHANCED_TUMOR_HU: (f64, f64) = (30.0, 45.0);
 /// Tumors displace vessels, and do not let them shine through: this part of what is brighter than the organ by more
 /// than its standard deviation is taken away…
 const DISPLACED: f64 = 0.7;
@@ -228,20 +216,6 @@ fn paint(
     }
 }
 
-/// The published range for livers of the portal phase, more for brighter organs, less for darker ones so that no
-/// tumor looks like fat, and negative (a brighter tumor) where no darker tumor is possible.
-fn draw_contrast_hu(organ_mean_hu: f64, draws: &mut impl Draws) -> f64 {
-    let room_hu = organ_mean_hu - DARKEST_MEAN_HU;
-    if room_hu < LEAST_MEAN_CHANGE_HU {
-        let brighter_hu = draws.uniform(UNENHANCED_TUMOR_HU.0, UNENHANCED_TUMOR_HU.1) - organ_mean_hu;
-        return -brighter_hu.max(LEAST_MEAN_CHANGE_HU) / TEXTURE_MEAN;
-    }
-    let scale = (organ_mean_hu / CONTRAST_MADE_FOR_HU).max(1.0);
-    let most = (room_hu / TEXTURE_MEAN).min(scale * CONTRAST_HU.1);
-    let least = (scale * CONTRAST_HU.0).min(0.7 * most);
-    draws.uniform(least, most)
-}
-
 /// Whether the tumor would replace tissue that is like the rest of its organ.
 fn replaces_typical_tissue(landed: &Landed, ct: &Volume, organ: &HuStatistics) -> bool {
     let [x, y, z] = landed.start;
@@ -280,14 +254,6 @@ impl View {
 mod tests {
     use super::*;
 
-    /// Smallest and largest mean HU of tumors in an organ of that mean.
-    fn tumor_hu(organ_mean_hu: f64) -> (f64, f64) {
-        let mut draws = Stream::new(1, 0, "contrast", 0);
-        let all =
-            (0..1000).map(|_| organ_mean_hu - TEXTURE_MEAN * draw_contrast_hu(organ_mean_hu, &mut draws));
-        all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
-    }
-
     /// A tumor of that box in a scan of 200 voxels that is all organ.
     fn fits(offset: usize, side: usize) -> bool {
         let shape = [200; 3];
@@ -305,19 +271,5 @@ mod tests {
         assert!(fits(60, 79) && !fits(60, 82));
         // At the scan's border the crop need not reach further.
         assert!(fits(0, 87) && fits(113, 87) && !fits(0, 90));
-    }
-
-    #[test]
-    fn contrast_follows_the_organ() {
-        let within = |(low, high): (f64, f64), (a, b): (f64, f64)| low >= a - 1e-9 && high <= b + 1e-9;
-        // As published: 100 - 0.53 * 145 and 100 - 0.53 * 65.
-        assert!(within(tumor_hu(100.0), (23.15, 65.55)));
-        // An enhanced kidney: a renal mass of 40 to 112 HU.
-        assert!(within(tumor_hu(170.0), (39.0, 111.5)));
-        // An unenhanced liver of 45 HU: at least 15 HU, and at least 0.7 of the room of 30 HU darker.
-        assert!(within(tumor_hu(45.0), (15.0, 24.0)));
-        // Fatty pancreas and unenhanced kidney: brighter, as soft tissue is.
-        assert!(within(tumor_hu(-6.0), (30.0, 45.0)));
-        assert!(within(tumor_hu(25.0), (39.0, 45.0)));
     }
 }
