@@ -279,7 +279,7 @@ impl Stage {
     }
 }
 
-/// Bucket of the distance query − key: exact below 8, then logarithmic up to [`POSITION_REACH`], the upper half for
+/// Bucket of the distance query − key: exact below 8, then logarithmic up to `POSITION_REACH`, the upper half for
 /// keys after the query.
 pub fn bucket(distance: i64) -> usize {
     let half = POSITION_BUCKETS / 2;

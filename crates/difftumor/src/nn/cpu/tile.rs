@@ -100,11 +100,11 @@ unsafe fn tile<S: Simd, const R: usize, const CV: usize>(
     }
 }
 
-/// `rows` rows of one block of [`block()`] columns; see [`tile`]. `runs(row)` gives the runs for the tile that
+/// `rows` rows of one block of [`block()`] columns; see `tile`. `runs(row)` gives the runs for the tile that
 /// begins at that row.
 ///
 /// # Safety
-/// As for [`tile`], for rows `0..rows`.
+/// As for `tile`, for rows `0..rows`.
 #[inline(always)]
 pub unsafe fn block_rows<S: Simd, I: Iterator<Item = Run>>(
     simd: S,
