@@ -15,7 +15,10 @@ use difftumor::diffusion::unet::bucket;
 use difftumor::diffusion::{Condition, DdimSteps, DiffusionConfig, LatentScale, Sampler, Schedule, Unet3d};
 use difftumor::nn::attention::rotate;
 use difftumor::nn::state::{fill, read};
+use difftumor::tensor::to_crop;
+use difftumor_ct::blend::{blend_published, published_weight};
 use golden::{by_rule, goldens};
+use ndarray::Array3;
 use rule::rule_value;
 
 const NETWORK: f32 = 1e-4;
@@ -304,7 +307,31 @@ fn finish(autoencoder: &Autoencoder, g: &golden::Golden, x: &Tensor<5>, toleranc
         g.compare_indices("indices", "margin", &ints(autoencoder.indices(t5(stored, s))));
     }
     decode(autoencoder, g, "indices", [b, d, h, w], "none", "decoded");
+    blend(g);
     g.done();
+}
+
+/// The end of the published path: the recorded image blended into the crop, and the label (early: organ + mask; larger:
+/// the mask overwrites).
+fn blend(g: &golden::Golden) {
+    let (Some((shape, ct)), Some((dhw, decoded)), Some((_, sigma))) =
+        (g.find("ct"), g.find("decoded"), g.find("sigma"))
+    else {
+        return;
+    };
+    let shape = (shape[0], shape[1], shape[2]);
+    let crop = |v: &[f32]| Array3::from_shape_vec(shape, v.to_vec()).unwrap();
+    let mask = crop(g.get("mask").1).mapv(|m| m > 0.0);
+    let decoded = to_crop(t5(decoded, dhw));
+    let weight = published_weight(&mask, f64::from(sigma[0]));
+    // Blur and blend are f32 sums of at most 33 products of numbers up to 1.
+    let ours: Vec<f32> = weight.view().permuted_axes([2, 0, 1]).iter().copied().collect();
+    g.compare("mask_blur", &ours, 1e-6);
+    let blended = blend_published(&crop(ct), &decoded, &weight);
+    g.compare("final", &blended.into_raw_vec_and_offset().0, 1e-6);
+    let organ = crop(g.get("organ").1);
+    let label: Vec<f32> = organ.iter().zip(&mask).map(|(o, m)| if *m { 2.0 } else { *o }).collect();
+    g.compare("label", &label, 0.0);
 }
 
 #[test]
