@@ -50,18 +50,18 @@ pub(super) fn fill_organ(
     organ: usize,
     copy: u64,
 ) -> Result<()> {
-    let mut site = Site::new(&state.case.ct.grid(), &state.case.organs[organ], 1.0)?;
+    let site = Site::new(&state.case.ct.grid(), &state.case.organs[organ], 1.0)?;
     let (low, high) = synthesizer.options.tumors.unwrap_or(TUMORS);
     let wanted = synthesizer.stream(&state.case, organ, copy, 0).integer(low, high) as u64;
     let organ_mean_hu = HuStatistics::of(&state.case.ct.data, &state.case.organs[organ].organ.data)
         .map_or(0.0, |s| s.mean_hu);
+    let place = OrganSite::new(&site.organ, &state.case.organs[organ].name)?;
+    let mut occupied = site.occupied.clone();
     for n in 1..=wanted {
         let mut draws = synthesizer.stream(&state.case, organ, copy, n);
         let mut done = false;
         for attempt in 1..=ATTEMPTS {
-            let Some(p) = propose(synthesizer, &site, &state.case.organs[organ].name, &mut draws)? else {
-                continue;
-            };
+            let Some(p) = propose(synthesizer, &place, &occupied, &mut draws)? else { continue };
             let (painted, contrast_hu, weights_sha256) =
                 paint(synthesizer, &site, &state.case.ct, &p, organ_mean_hu, &mut draws)?;
             let within = Some(&state.case.organs[organ].organ.data);
@@ -71,7 +71,7 @@ pub(super) fn fill_organ(
             if !shows(&landed, synthesizer.options.min_change_hu) {
                 continue;
             }
-            p.placed.paste_into(&mut site.occupied);
+            p.placed.paste_into(&mut occupied);
             let record = TumorRecord {
                 number: state.records.len() as u16 + 1,
                 organ: state.case.organs[organ].name.clone(),
@@ -106,8 +106,8 @@ fn shows(landed: &Landed, min_change_hu: f64) -> bool {
 /// Draws a shape and a place for it.
 fn propose(
     synthesizer: &Synthesizer,
-    site: &Site,
-    organ: &str,
+    place: &OrganSite,
+    occupied: &Array3<bool>,
     draws: &mut Stream,
 ) -> Result<Option<Proposal>> {
     let options = &synthesizer.options;
@@ -125,8 +125,7 @@ fn propose(
         }
         (None, _) => unreachable!("every class choice draws a class"),
     };
-    let place = OrganSite::new(&site.organ, organ)?;
-    let Some(placed) = place.fit(&shape, &site.occupied, &options.fit, draws) else { return Ok(None) };
+    let Some(placed) = place.fit(&shape, occupied, &options.fit, draws) else { return Ok(None) };
     let half_axis =
         difftumor_ct::measure::principal_axes_mm(&placed.mask, [1.0; 3]).map_or(0.0, |a| a[2] / 2.0);
     let (low, high) = EDGE_SIGMA_VOX;
