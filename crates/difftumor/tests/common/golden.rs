@@ -7,6 +7,7 @@ use super::rule::hash_sym;
 use safetensors::{Dtype, SafeTensors};
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::path::PathBuf;
 
 /// One file's tensors, widened to f32.
@@ -20,6 +21,11 @@ pub struct Golden {
 /// Whether another set than the committed one is tested.
 fn other_set() -> Option<PathBuf> {
     std::env::var_os("DIFFTUMOR_GOLDENS").map(PathBuf::from)
+}
+
+/// Written past the test runner's capture, so that every run shows it.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// All files whose name starts with `prefix` and is none of `except`.
@@ -38,7 +44,7 @@ pub fn goldens(prefix: &str, except: &[&str]) -> Vec<Golden> {
     paths.sort();
     if paths.is_empty() {
         assert!(other_set().is_some(), "no golden {prefix}* in {}", dir.display());
-        println!("golden {prefix}: 0 tensors compared (this set has no such file)");
+        say(&format!("golden {prefix}: 0 tensors compared (this set has no such file)"));
     }
     paths.into_iter().map(Golden::open).collect()
 }
@@ -183,7 +189,7 @@ impl Golden {
 
     /// Says how much was compared; call it last.
     pub fn done(&self) {
-        println!("golden {}: {} tensors compared", self.name, self.compared.get());
+        say(&format!("golden {}: {} tensors compared", self.name, self.compared.get()));
     }
 }
 
