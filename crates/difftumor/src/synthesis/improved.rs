@@ -4,7 +4,7 @@ use super::landing::{LabelRule, Landed, Painted};
 use super::options::CROP_VOX;
 use super::record::TumorRecord;
 use super::site::Site;
-use super::{Generator, Preset, SizeChoice, Synthesis, Synthesizer};
+use super::{Case, Generator, Preset, SizeChoice, Synthesis, Synthesizer};
 use crate::error::Result;
 use difftumor_ct::blend::{change_hu, weight_in_organ};
 use difftumor_ct::draws::{Draws, Stream};
@@ -18,10 +18,10 @@ use difftumor_ct::tumor_mask::size::Size;
 use difftumor_ct::tumor_mask::sizes_mm::KitsShape;
 use difftumor_ct::tumor_mask::smooth::draw_shape;
 use difftumor_ct::{Grid, Volume};
-use ndarray::{Array3, Zip, s};
+use ndarray::{Array3, Zip};
 
 /// Shapes drawn for one tumor before it is given up.
-const ATTEMPTS: usize = 12;
+const ATTEMPTS: usize = 40;
 /// Number of tumors per organ unless the user says otherwise: the paper's for early ones.
 const TUMORS: (i64, i64) = (1, 3);
 /// Blur of a tumor's edge: the paper draws 0..4, which makes tiny tumors vanish (pitfall B16). Here it is bounded by a
@@ -54,58 +54,84 @@ pub(super) fn fill_organ(
     organ: usize,
     copy: u64,
 ) -> Result<()> {
-    let mut site = Site::new(&state.case.ct.grid(), &state.case.organs[organ], 1.0)?;
+    let site = Site::new(&state.case.ct.grid(), &state.case.organs[organ], 1.0)?;
     let (low, high) = synthesizer.options.tumors.unwrap_or(TUMORS);
     let wanted = synthesizer.stream(&state.case, organ, copy, 0).integer(low, high) as u64;
-    let organ_hu = HuStatistics::of(&state.case.ct.data, &state.case.organs[organ].organ.data)
+    let name = state.case.organs[organ].name.clone();
+    let hu = HuStatistics::of(&state.case.ct.data, &state.case.organs[organ].organ.data)
         .expect("a site has organ voxels");
+    let ground = Ground { synthesizer, organ, hu, place: OrganSite::new(&site.organ, &name)?, site: &site };
+    let mut occupied = site.occupied.clone();
     for n in 1..=wanted {
         let mut draws = synthesizer.stream(&state.case, organ, copy, n);
-        let mut done = false;
+        let Some(tumor) = ground.one_tumor(&state.case, &occupied, &mut draws)? else {
+            state.not_placed.push(format!(
+                "tumor {n} of {wanted} in the {name}: {ATTEMPTS} shapes found no place where at least {:.0} % of them lie inside the organ, clear of other tumors, in tissue typical of the organ, and show",
+                100.0 * synthesizer.options.fit.min_inside
+            ));
+            continue;
+        };
+        tumor.placed.paste_into(&mut occupied);
+        let record = TumorRecord {
+            number: state.records.len() as u16 + 1,
+            organ: name.clone(),
+            method: synthesizer.generator.name().into(),
+            stream: [synthesizer.options.seed, copy, n],
+            ..tumor.record
+        };
+        state.commit(organ, &tumor.landed, record);
+    }
+    Ok(())
+}
+
+/// A tumor that may go into the scan.
+struct Tumor {
+    placed: PlacedMask,
+    landed: Landed,
+    record: TumorRecord,
+}
+
+/// What all tumors of one organ share.
+struct Ground<'a> {
+    synthesizer: &'a Synthesizer,
+    /// Index of the organ in the case.
+    organ: usize,
+    hu: HuStatistics,
+    site: &'a Site,
+    place: OrganSite<'a>,
+}
+
+impl Ground<'_> {
+    /// Draws shapes and places until one holds a tumor that shows. Painting comes last: it is what costs.
+    fn one_tumor(&self, case: &Case, occupied: &Array3<bool>, draws: &mut Stream) -> Result<Option<Tumor>> {
+        let (synthesizer, ct) = (self.synthesizer, &case.ct);
+        let within = Some(&case.organs[self.organ].organ.data);
         for attempt in 1..=ATTEMPTS {
-            let Some(p) = propose(synthesizer, &site, &state.case.organs[organ].name, &mut draws)? else {
-                continue;
-            };
-            if matches!(synthesizer.generator, Generator::Diffusion(_)) && !fits_crop(&site, &p) {
-                continue;
-            }
-            let (painted, contrast_hu, weights_sha256) =
-                paint(synthesizer, &site, &state.case.ct, &p, &organ_hu, &mut draws)?;
-            let within = Some(&state.case.organs[organ].organ.data);
-            let Some(landed) = painted.land(&state.case.ct.grid(), within, LabelRule::Visible)? else {
-                continue;
-            };
-            if !shows(&landed, synthesizer.options.min_change_hu)
-                || !replaces_typical_tissue(&landed, &state.case.ct, &organ_hu)
+            let Some(p) = propose(synthesizer, &self.place, occupied, draws)? else { continue };
+            let cropped = matches!(synthesizer.generator, Generator::Diffusion(_));
+            if (cropped && !fits_crop(self.site, &p))
+                || !replaces_typical_tissue(self.site, ct, &p.placed, &self.hu)?
             {
                 continue;
             }
-            p.placed.paste_into(&mut site.occupied);
+            let (painted, contrast_hu, weights_sha256) =
+                paint(synthesizer, self.site, ct, &p, &self.hu, draws)?;
+            let Some(landed) = painted.land(&ct.grid(), within, LabelRule::Visible)? else { continue };
+            if landed.mean_change_hu().is_none_or(|c| c < synthesizer.options.min_change_hu) {
+                continue;
+            }
             let record = TumorRecord {
-                number: state.records.len() as u16 + 1,
-                organ: state.case.organs[organ].name.clone(),
-                method: synthesizer.generator.name().into(),
                 size: p.size.into(),
-                stream: [synthesizer.options.seed, copy, n],
                 attempts: attempt,
                 edge_sigma_mm: p.edge_sigma_vox,
                 contrast_hu,
                 weights_sha256,
                 ..TumorRecord::unmeasured()
             };
-            state.commit(organ, &landed, record);
-            done = true;
-            break;
+            return Ok(Some(Tumor { placed: p.placed, landed, record }));
         }
-        if !done {
-            state.not_placed.push(format!(
-                "tumor {n} of {wanted} in the {}: {ATTEMPTS} shapes found no place where at least {:.0} % of them lie inside the organ, clear of other tumors, in tissue typical of the organ, and show",
-                state.case.organs[organ].name,
-                100.0 * synthesizer.options.fit.min_inside
-            ));
-        }
+        Ok(None)
     }
-    Ok(())
 }
 
 /// Whether a model's crop holds the tumor with the visible part of its blurred edge (2 sigma, where 2 % are left), so
@@ -124,15 +150,11 @@ fn fits_crop(site: &Site, p: &Proposal) -> bool {
     })
 }
 
-fn shows(landed: &Landed, min_change_hu: f64) -> bool {
-    landed.mean_change_hu().is_some_and(|c| c >= min_change_hu)
-}
-
 /// Draws a shape and a place for it.
 fn propose(
     synthesizer: &Synthesizer,
-    site: &Site,
-    organ: &str,
+    place: &OrganSite,
+    occupied: &Array3<bool>,
     draws: &mut Stream,
 ) -> Result<Option<Proposal>> {
     let options = &synthesizer.options;
@@ -150,8 +172,7 @@ fn propose(
         }
         (None, _) => unreachable!("every class choice draws a class"),
     };
-    let place = OrganSite::new(&site.organ, organ)?;
-    let Some(placed) = place.fit(&shape, &site.occupied, &options.fit, draws) else { return Ok(None) };
+    let Some(placed) = place.fit(&shape, occupied, &options.fit, draws) else { return Ok(None) };
     let half_axis =
         difftumor_ct::measure::principal_axes_mm(&placed.mask, [1.0; 3]).map_or(0.0, |a| a[2] / 2.0);
     let (low, high) = EDGE_SIGMA_VOX;
@@ -217,16 +238,18 @@ fn paint(
 }
 
 /// Whether the tumor would replace tissue that is like the rest of its organ.
-fn replaces_typical_tissue(landed: &Landed, ct: &Volume, organ: &HuStatistics) -> bool {
-    let [x, y, z] = landed.start;
-    let (nx, ny, nz) = landed.label.dim();
-    let before = ct.data.slice(s![x..x + nx, y..y + ny, z..z + nz]).to_owned();
-    HuStatistics::of(&before, &landed.label).is_some_and(|here| {
-        let off_hu = here.mean_hu - organ.mean_hu;
-        let (darker, brighter) = TYPICAL_SD;
-        (-darker * organ.sd_hu - TYPICAL_SLACK_HU..=brighter * organ.sd_hu + TYPICAL_SLACK_HU)
-            .contains(&off_hu)
-    })
+fn replaces_typical_tissue(
+    site: &Site,
+    ct: &Volume,
+    placed: &PlacedMask,
+    organ: &HuStatistics,
+) -> Result<bool> {
+    let before = site.scan_on(ct, placed.offset.map(|o| o as i64), placed.mask.dim().into())?;
+    let Some(here) = HuStatistics::of(&before, &placed.mask) else { return Ok(false) };
+    let (darker, brighter) = TYPICAL_SD;
+    let low_hu = -darker * organ.sd_hu - TYPICAL_SLACK_HU;
+    let high_hu = brighter * organ.sd_hu + TYPICAL_SLACK_HU;
+    Ok((low_hu..=high_hu).contains(&(here.mean_hu - organ.mean_hu)))
 }
 
 /// The masks of one proposal on one box of the 1 mm grid.
