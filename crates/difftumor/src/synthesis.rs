@@ -11,6 +11,7 @@ mod paper;
 mod record;
 mod site;
 
+pub use improved::name as size_name;
 pub use model::DiffusionModel;
 pub use options::{Preset, SizeChoice, SynthesisOptions};
 pub use record::{HuRecord, TumorRecord};
