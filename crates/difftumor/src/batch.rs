@@ -196,7 +196,7 @@ impl Task<'_> {
         let report = match result {
             Ok((status, record)) => CaseReport::of(status, &record, self.target.folder()),
             Err(error) => {
-                tracing::error!("case '{id}', copy {}: {error}", self.copy);
+                tracing::info!("case '{id}', copy {}: {error}", self.copy);
                 CaseReport::failed(id, Some(self.copy), &error)
             }
         };

@@ -70,10 +70,13 @@ impl Target {
         let path = self.folder.join(RECORD);
         let hint = "name another --out, or remove this folder";
         let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
-        let record: CaseRecord = serde_json::from_str(&text)
-            .map_err(|e| Error::format(&path, "record", "that of an output of this program", e.to_string(), hint))?;
+        let record: CaseRecord = serde_json::from_str(&text).map_err(|e| {
+            Error::format(&path, "record", "that of an output of this program", e.to_string(), hint)
+        })?;
         match record.files.iter().find(|file| !self.folder.join(file).is_file()) {
-            Some(file) => Err(Error::format(&self.folder, "output", format!("the file {file}"), "none", hint)),
+            Some(file) => {
+                Err(Error::format(&self.folder, "output", format!("the file {file}"), "none", hint))
+            }
             None => Ok(Some(record)),
         }
     }
@@ -158,7 +161,8 @@ impl Target {
                 return self.require_free();
             }
             if !self.folder.join(RECORD).is_file() {
-                let problem = "the folder holds something that is no output and is never replaced; name another --out";
+                let problem =
+                    "the folder holds something that is no output and is never replaced; name another --out";
                 return Err(Error::Exists { path: self.folder.clone(), problem });
             }
             fs::rename(&self.folder, &self.old).map_err(Error::io(&self.folder, "replace"))?;

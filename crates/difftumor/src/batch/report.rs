@@ -103,7 +103,12 @@ impl CaseReport {
 }
 
 impl BatchReport {
-    pub(super) fn new(cases: Vec<CaseReport>, settings: Settings, options: &BatchOptions, seconds: f64) -> Self {
+    pub(super) fn new(
+        cases: Vec<CaseReport>,
+        settings: Settings,
+        options: &BatchOptions,
+        seconds: f64,
+    ) -> Self {
         let count = |status| cases.iter().filter(|c| c.status == status).count();
         let made = cases.iter().filter(|c| c.status == Status::Done);
         Self {

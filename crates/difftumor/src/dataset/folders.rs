@@ -17,10 +17,14 @@ pub(super) fn stem(path: &Path) -> Option<String> {
     Some(stem.strip_suffix(CHANNEL).unwrap_or(stem).to_string())
 }
 
+/// Names that cannot be paired, with what is wrong.
+pub(super) type Unusable = Vec<(String, Error)>;
+
+/// Paths by id.
 type Entries = BTreeMap<String, Vec<PathBuf>>;
 
 /// Pairs scans with labels; the second list is of names that cannot be paired.
-pub(super) fn pair(ct: &Path, labels: &Path) -> Result<(Vec<CaseSource>, Vec<(String, Error)>)> {
+pub(super) fn pair(ct: &Path, labels: &Path) -> Result<(Vec<CaseSource>, Unusable)> {
     let scans = list(ct, false)?;
     if scans.is_empty() {
         let expected = "a folder with .nii or .nii.gz files";
@@ -43,7 +47,7 @@ pub(super) fn pair(ct: &Path, labels: &Path) -> Result<(Vec<CaseSource>, Vec<(St
             _ => unusable.push(missing(id, ct, "a scan", &files)),
         }
     }
-    unusable.extend(maps.into_iter().map(|(id, _)| missing(id, ct, "a scan", &[])));
+    unusable.extend(maps.into_keys().map(|id| missing(id, ct, "a scan", &[])));
     Ok((cases, unusable))
 }
 
@@ -82,7 +86,8 @@ mod tests {
     fn files_pair_by_name_and_what_does_not_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let (ct, labels) = (dir.path().join("ct"), dir.path().join("labels"));
-        for name in ["ct/a_0000.nii.gz", "ct/b.nii", "ct/c.nii.gz", "ct/d.nii", "ct/d.nii.gz", "ct/notes.txt"] {
+        for name in ["ct/a_0000.nii.gz", "ct/b.nii", "ct/c.nii.gz", "ct/d.nii", "ct/d.nii.gz", "ct/notes.txt"]
+        {
             let path = dir.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
@@ -96,7 +101,11 @@ mod tests {
         assert_eq!(ids, [("a", labels.join("a.nii.gz")), ("b", labels.join("b"))]);
         let told: Vec<_> = unusable.iter().map(|(id, e)| (id.as_str(), e.to_string())).collect();
         assert_eq!(told.iter().map(|t| t.0).collect::<Vec<_>>(), ["c", "d", "e"]);
-        assert!(told[0].1.contains("labels of case 'c'") && told[0].1.contains("found none"), "{}", told[0].1);
+        assert!(
+            told[0].1.contains("labels of case 'c'") && told[0].1.contains("found none"),
+            "{}",
+            told[0].1
+        );
         assert!(told[1].1.contains("d.nii, d.nii.gz"), "{}", told[1].1);
         assert!(told[2].1.contains("a scan of case 'e'"), "{}", told[2].1);
         assert!(pair(&labels.join("b"), &labels).unwrap_err().to_string().contains("folder with .nii"));

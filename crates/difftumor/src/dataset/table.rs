@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn columns_may_have_any_order_and_company() {
-        let cases = read_text("\u{feff}labels, age ,CT,id\nl/a.nii,40,a.nii,a\n/abs/l,,/abs/b.nii, b c \n").unwrap();
+        let cases =
+            read_text("\u{feff}labels, age ,CT,id\nl/a.nii,40,a.nii,a\n/abs/l,,/abs/b.nii, b c \n").unwrap();
         assert_eq!((cases[0].id.as_str(), cases[0].ct.as_path()), ("a", Path::new("a.nii")));
         assert!(cases[0].labels.ends_with("l/a.nii") && cases[0].labels.is_absolute());
         assert_eq!((cases[1].id.as_str(), cases[1].labels.as_path()), ("b c", Path::new("/abs/l")));
@@ -87,7 +88,10 @@ mod tests {
             ("", "one column 'id'"),
             ("id,ct\na,b\n", "one column 'labels', found none, in id,ct"),
             ("id,ct,ct,labels\na,b,c,d\n", "found several"),
-            ("id,ct,labels\na,1,2\nb,1,2\na,1,2\n", "line 4: id: expected each id once, found 'a' again, which line 2"),
+            (
+                "id,ct,labels\na,1,2\nb,1,2\na,1,2\n",
+                "line 4: id: expected each id once, found 'a' again, which line 2",
+            ),
             ("id,ct,labels\na,1,2\n,1,2\n", "line 3: id"),
             ("id,ct,labels\na/b,1,2\n", "path separator"),
             ("id,ct,labels\na\\b,1,2\n", "path separator"),
