@@ -8,6 +8,14 @@ use ndarray::Array3;
 use safetensors::{Dtype, SafeTensors};
 use std::path::PathBuf;
 
+/// Written past the test runner's capture, so that every run shows it.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($part)*);
+    }};
+}
+
 /// One golden file, and how many of its tensors were compared.
 struct Golden {
     bytes: Vec<u8>,
@@ -23,7 +31,7 @@ impl Golden {
         match std::fs::read(folder.join(name)) {
             Ok(bytes) => Some(Self { bytes, compared: 0 }),
             Err(error) if given.is_some() => {
-                println!("golden {name}: skipped, {error}");
+                say!("golden {name}: skipped, {error}");
                 None
             }
             Err(error) => panic!("{}: {error}", folder.join(name).display()),
@@ -34,7 +42,7 @@ impl Golden {
     fn tensor(&self, name: &str) -> Option<(Vec<usize>, Vec<f64>)> {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         let Ok(view) = file.tensor(name) else {
-            println!("golden preproc: no {name}, skipped");
+            say!("golden preproc: no {name}, skipped");
             return None;
         };
         let bytes = view.data();
@@ -90,7 +98,7 @@ fn golden_preproc() {
         (golden.affine("affine"), golden.volume("image"), golden.volume("label"))
     else {
         assert!(std::env::var_os("DIFFTUMOR_GOLDENS").is_some(), "the committed file holds no input");
-        return println!("golden preproc: no input scan, skipped");
+        return say!("golden preproc: no input scan, skipped");
     };
     let ct = Image { data: ct.mapv(|v| v as f32), affine };
     let label = Image { data: label.mapv(|v| v as u16), affine };
@@ -127,6 +135,6 @@ fn golden_preproc() {
         let padded = spatial_pad(&unit, [side; 3], Fill::Minimum);
         golden.compare(&format!("image_padded{side}"), &padded.data, 1e-4 / 425.0);
     }
-    println!("golden preproc: {} tensors compared", golden.compared);
+    say!("golden preproc: {} tensors compared", golden.compared);
     assert!(golden.compared > 0, "the golden file holds nothing that could be compared");
 }

@@ -15,6 +15,14 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::path::PathBuf;
 
+/// Written past the test runner's capture, so that every run shows it.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($part)*);
+    }};
+}
+
 /// A golden file's bytes; `None` (with a note) when another set lacks it.
 fn golden(name: &str) -> Option<Vec<u8>> {
     let given = std::env::var_os("DIFFTUMOR_GOLDENS").map(PathBuf::from);
@@ -23,7 +31,7 @@ fn golden(name: &str) -> Option<Vec<u8>> {
     match std::fs::read(&path) {
         Ok(bytes) => Some(bytes),
         Err(e) if given.is_some() => {
-            println!("golden {name}: skipped, {e}");
+            say!("golden {name}: skipped, {e}");
             None
         }
         Err(e) => panic!("{}: {e}", path.display()),
@@ -58,7 +66,7 @@ fn mask(file: &SafeTensors, key: &str) -> Option<Array3<bool>> {
 
 /// Says how much was compared. With the committed files that cannot be nothing.
 fn report(name: &str, compared: usize, note: &str) {
-    println!("golden {name}: {compared} tensors compared{note}");
+    say!("golden {name}: {compared} tensors compared{note}");
     assert!(
         compared > 0 || std::env::var_os("DIFFTUMOR_GOLDENS").is_some(),
         "golden {name}: nothing was compared"
@@ -174,7 +182,7 @@ fn golden_geometry_whole_generator() {
     let mut compared = 0;
     for (case, entry) in log.as_object().unwrap() {
         let Some(expected) = mask(&file, &format!("{case}.mask")) else {
-            println!("golden geometry: {case} has draws but no mask, skipped");
+            say!("golden geometry: {case} has draws but no mask, skipped");
             continue;
         };
         let sizes =

@@ -8,6 +8,7 @@ pub mod diffusion;
 pub mod error;
 pub mod import;
 pub mod nn;
+pub mod preview;
 pub mod run;
 pub mod state_dict;
 pub mod synthesis;

@@ -13,10 +13,17 @@ use difftumor::autoencoder::{Autoencoder, AutoencoderConfig};
 use difftumor::diffusion::sampler::{NoiseSource, sample_watched};
 use difftumor::diffusion::unet::bucket;
 use difftumor::diffusion::{Condition, DdimSteps, DiffusionConfig, LatentScale, Sampler, Schedule, Unet3d};
+use difftumor::import::{ImportOptions, import};
 use difftumor::nn::attention::rotate;
-use difftumor::nn::state::{fill, read};
+use difftumor::run::Run;
+use difftumor::state_dict;
+use difftumor::tensor::to_crop;
+use difftumor_ct::blend::{blend_published, published_weight};
 use golden::{by_rule, goldens};
+use ndarray::Array3;
 use rule::rule_value;
+use safetensors::tensor::{Dtype, TensorView};
+use std::sync::OnceLock;
 
 const NETWORK: f32 = 1e-4;
 const DDPM_STATE: f32 = 2e-3;
@@ -25,25 +32,44 @@ fn device() -> Device {
     Device::flex()
 }
 
-/// The state dict of `names` and shapes, filled by the weight rule.
-fn by_weight_rule(shapes: difftumor::run::Tensors) -> difftumor::run::Tensors {
-    shapes.into_iter().map(|(n, (s, _))| (n.clone(), (s.clone(), rule_value(&n, &s).unwrap()))).collect()
+/// A Run with the weight rule's numbers, made once by importing a file in the published layout: the tensors of
+/// `ema`-style diffusion files under `denoise_fn.` and `vqgan.`. `DIFFTUMOR_GOLDEN_RUN` names another one, imported
+/// from a real checkpoint file.
+fn run() -> Run {
+    static MADE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    if let Some(dir) = std::env::var_os("DIFFTUMOR_GOLDEN_RUN") {
+        return Run::open(dir).unwrap();
+    }
+    let dir = MADE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = vec![];
+        let parts = [
+            ("denoise_fn.", state_dict::diffusion(&DiffusionConfig::default())),
+            ("vqgan.", state_dict::autoencoder(&AutoencoderConfig::default())),
+        ];
+        let bytes = |v: &[f32]| v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        for (prefix, shapes) in parts {
+            tensors.extend(shapes.into_iter().map(|(name, shape)| {
+                let values = rule_value(&name, &shape).unwrap();
+                (format!("{prefix}{name}"), shape, bytes(&values))
+            }));
+        }
+        tensors.push(("betas".into(), vec![4], bytes(&Schedule::cosine(4).betas)));
+        let views = tensors.iter().map(|(n, s, b)| (n, TensorView::new(Dtype::F32, s.clone(), b).unwrap()));
+        let file = dir.path().join("rule.safetensors");
+        std::fs::write(&file, safetensors::serialize(views, None).unwrap()).unwrap();
+        import(&file, &dir.path().join("run"), &ImportOptions::default()).unwrap();
+        dir
+    });
+    Run::open(dir.path().join("run")).unwrap()
 }
 
 fn autoencoder() -> Autoencoder {
-    let model = AutoencoderConfig::default().init(&device());
-    let state = by_weight_rule(read(&model, Autoencoder::published_name));
-    let (model, mismatch) = fill(model, state, Autoencoder::published_name);
-    assert!(mismatch.is_empty(), "{mismatch}");
-    model
+    Autoencoder::open(&run().autoencoder().unwrap(), &device()).unwrap()
 }
 
 fn unet() -> Unet3d {
-    let model = DiffusionConfig::default().init(&device());
-    let state = by_weight_rule(read(&model, Unet3d::published_name));
-    let (model, mismatch) = fill(model, state, Unet3d::published_name);
-    assert!(mismatch.is_empty(), "{mismatch}");
-    model
+    Unet3d::open(&run(), &device()).unwrap()
 }
 
 fn t5(values: &[f32], shape: &[usize]) -> Tensor<5> {
@@ -270,9 +296,7 @@ fn golden_sample_ddpm() {
                 g.compare(&name, &values(p.x), DDPM_STATE);
             }
         });
-        if g.find("sampled").is_some() {
-            g.compare("sampled", &values(&x), DDPM_STATE);
-        }
+        g.compare_strided("sampled", &values(&x), x.dims(), DDPM_STATE);
         g.compare_stats("sampled_stats", &values(&x), DDPM_STATE);
         finish(&autoencoder, &g, &x, DDPM_STATE);
     }
@@ -304,7 +328,31 @@ fn finish(autoencoder: &Autoencoder, g: &golden::Golden, x: &Tensor<5>, toleranc
         g.compare_indices("indices", "margin", &ints(autoencoder.indices(t5(stored, s))));
     }
     decode(autoencoder, g, "indices", [b, d, h, w], "none", "decoded");
+    blend(g);
     g.done();
+}
+
+/// The end of the published path: the recorded image blended into the crop, and the label (early: organ + mask; larger:
+/// the mask overwrites).
+fn blend(g: &golden::Golden) {
+    let (Some((shape, ct)), Some((dhw, decoded)), Some((_, sigma))) =
+        (g.find("ct"), g.find("decoded"), g.find("sigma"))
+    else {
+        return;
+    };
+    let shape = (shape[0], shape[1], shape[2]);
+    let crop = |v: &[f32]| Array3::from_shape_vec(shape, v.to_vec()).unwrap();
+    let mask = crop(g.get("mask").1).mapv(|m| m > 0.0);
+    let decoded = to_crop(t5(decoded, dhw));
+    let weight = published_weight(&mask, f64::from(sigma[0]));
+    // Blur and blend are f32 sums of at most 33 products of numbers up to 1.
+    let ours: Vec<f32> = weight.view().permuted_axes([2, 0, 1]).iter().copied().collect();
+    g.compare("mask_blur", &ours, 1e-6);
+    let blended = blend_published(&crop(ct), &decoded, &weight);
+    g.compare("final", &blended.into_raw_vec_and_offset().0, 1e-6);
+    let organ = crop(g.get("organ").1);
+    let label: Vec<f32> = organ.iter().zip(&mask).map(|(o, m)| if *m { 2.0 } else { *o }).collect();
+    g.compare("label", &label, 0.0);
 }
 
 #[test]
@@ -327,9 +375,7 @@ fn golden_sample_ddim() {
                 }
             }
         });
-        if g.find("sampled").is_some() {
-            g.compare("sampled", &values(&x), 1e-5 * scale);
-        }
+        g.compare_strided("sampled", &values(&x), x.dims(), 1e-5 * scale);
         finish(&autoencoder, &g, &x, 1e-5 * scale);
     }
 }

@@ -3,7 +3,7 @@ use super::landing::{LabelRule, Landed, Painted};
 use super::options::CROP_VOX;
 use super::record::TumorRecord;
 use super::site::Site;
-use super::{Generator, Preset, SizeChoice, Synthesis, Synthesizer};
+use super::{Case, Generator, Preset, SizeChoice, Synthesis, Synthesizer};
 use crate::error::Result;
 use difftumor_ct::blend::{change_hu, weight_in_organ};
 use difftumor_ct::draws::{Draws, Stream};
@@ -19,7 +19,7 @@ use difftumor_ct::{Grid, Volume};
 use ndarray::Array3;
 
 /// Shapes drawn for one tumor before it is given up.
-const ATTEMPTS: usize = 12;
+const ATTEMPTS: usize = 40;
 /// Number of tumors per organ unless the user says otherwise: the paper's for early ones.
 const TUMORS: (i64, i64) = (1, 3);
 /// Blur of a tumor's edge: the paper draws 0..4, which makes tiny tumors vanish (pitfall B16). Here it is bounded by a
@@ -29,12 +29,22 @@ const EDGE_SIGMA_VOX: (f64, f64) = (0.5, 4.0);
 const EDGE_OF_HALF_AXIS: f64 = 0.35;
 /// Mean of a handcrafted texture (spec/hu2023.md): contrast times this is the mean change.
 const TEXTURE_MEAN: f64 = 0.53;
-/// Published contrast of a handcrafted tumor, meant for livers of about 100 HU in the portal phase.
+/// Published contrast of a handcrafted tumor, meant for livers of [`CONTRAST_MADE_FOR_HU`] in the portal phase.
 const CONTRAST_HU: (f64, f64) = (65.0, 145.0);
+/// Brighter organs need more: the published contrast in an enhanced kidney (170 HU) cannot be told from its medulla.
+const CONTRAST_MADE_FOR_HU: f64 = 100.0;
 /// Where the organ is darker, the tumor's mean must not fall to fluid or fat: solid tumors have 15 HU and more…
 const DARKEST_MEAN_HU: f64 = 15.0;
 /// …and yet it must differ from the organ.
 const LEAST_MEAN_CHANGE_HU: f64 = 14.0;
+/// What a solid tumor has without contrast agent. It is brighter than an organ too dark for a darker tumor (a fatty
+/// pancreas, an unenhanced kidney).
+const UNENHANCED_TUMOR_HU: (f64, f64) = (30.0, 45.0);
+/// How far the tissue that a tumor replaces may be darker or brighter than the organ, in standard deviations of the
+/// organ: else it would lie in a renal sinus, a fissure or a large vessel, and hardly show.
+const TYPICAL_SD: (f64, f64) = (0.5, 1.0);
+/// Rounding of means, so that an organ of one value has typical tissue.
+const TYPICAL_SLACK_HU: f64 = 0.5;
 
 /// A tumor's shape in its place, not painted yet.
 struct Proposal {
@@ -50,64 +60,88 @@ pub(super) fn fill_organ(
     organ: usize,
     copy: u64,
 ) -> Result<()> {
-    let mut site = Site::new(&state.case.ct.grid(), &state.case.organs[organ], 1.0)?;
+    let site = Site::new(&state.case.ct.grid(), &state.case.organs[organ], 1.0)?;
     let (low, high) = synthesizer.options.tumors.unwrap_or(TUMORS);
     let wanted = synthesizer.stream(&state.case, organ, copy, 0).integer(low, high) as u64;
-    let organ_mean_hu = HuStatistics::of(&state.case.ct.data, &state.case.organs[organ].organ.data)
-        .map_or(0.0, |s| s.mean_hu);
+    let name = state.case.organs[organ].name.clone();
+    let hu = HuStatistics::of(&state.case.ct.data, &state.case.organs[organ].organ.data)
+        .expect("a site has organ voxels");
+    let ground = Ground { synthesizer, organ, hu, place: OrganSite::new(&site.organ, &name)?, site: &site };
+    let mut occupied = site.occupied.clone();
     for n in 1..=wanted {
         let mut draws = synthesizer.stream(&state.case, organ, copy, n);
-        let mut done = false;
+        let Some(tumor) = ground.one_tumor(&state.case, &occupied, &mut draws)? else {
+            state.not_placed.push(format!(
+                "tumor {n} of {wanted} in the {name}: {ATTEMPTS} shapes found no place where at least {:.0} % of them lie inside the organ, clear of other tumors, in tissue typical of the organ, and show",
+                100.0 * synthesizer.options.fit.min_inside
+            ));
+            continue;
+        };
+        tumor.placed.paste_into(&mut occupied);
+        let record = TumorRecord {
+            number: state.records.len() as u16 + 1,
+            organ: name.clone(),
+            method: synthesizer.generator.name().into(),
+            stream: [synthesizer.options.seed, copy, n],
+            ..tumor.record
+        };
+        state.commit(organ, &tumor.landed, record);
+    }
+    Ok(())
+}
+
+/// A tumor that may go into the scan.
+struct Tumor {
+    placed: PlacedMask,
+    landed: Landed,
+    record: TumorRecord,
+}
+
+/// What all tumors of one organ share.
+struct Ground<'a> {
+    synthesizer: &'a Synthesizer,
+    /// Index of the organ in the case.
+    organ: usize,
+    hu: HuStatistics,
+    site: &'a Site,
+    place: OrganSite<'a>,
+}
+
+impl Ground<'_> {
+    /// Draws shapes and places until one holds a tumor that shows. Painting comes last: it is what costs.
+    fn one_tumor(&self, case: &Case, occupied: &Array3<bool>, draws: &mut Stream) -> Result<Option<Tumor>> {
+        let (synthesizer, ct) = (self.synthesizer, &case.ct);
+        let within = Some(&case.organs[self.organ].organ.data);
         for attempt in 1..=ATTEMPTS {
-            let Some(p) = propose(synthesizer, &site, &state.case.organs[organ].name, &mut draws)? else {
-                continue;
-            };
-            let (painted, contrast_hu, weights_sha256) =
-                paint(synthesizer, &site, &state.case.ct, &p, organ_mean_hu, &mut draws)?;
-            let within = Some(&state.case.organs[organ].organ.data);
-            let Some(landed) = painted.land(&state.case.ct.grid(), within, LabelRule::Visible)? else {
-                continue;
-            };
-            if !shows(&landed, synthesizer.options.min_change_hu) {
+            let Some(p) = propose(synthesizer, &self.place, occupied, draws)? else { continue };
+            if !replaces_typical_tissue(self.site, ct, &p.placed, &self.hu)? {
                 continue;
             }
-            p.placed.paste_into(&mut site.occupied);
+            let (painted, contrast_hu, weights_sha256) =
+                paint(synthesizer, self.site, ct, &p, self.hu.mean_hu, draws)?;
+            let Some(landed) = painted.land(&ct.grid(), within, LabelRule::Visible)? else { continue };
+            if landed.mean_change_hu().is_none_or(|c| c < synthesizer.options.min_change_hu) {
+                continue;
+            }
             let record = TumorRecord {
-                number: state.records.len() as u16 + 1,
-                organ: state.case.organs[organ].name.clone(),
-                method: synthesizer.generator.name().into(),
                 size: p.size.into(),
-                stream: [synthesizer.options.seed, copy, n],
                 attempts: attempt,
                 edge_sigma_mm: p.edge_sigma_vox,
                 contrast_hu,
                 weights_sha256,
                 ..TumorRecord::unmeasured()
             };
-            state.commit(organ, &landed, record);
-            done = true;
-            break;
+            return Ok(Some(Tumor { placed: p.placed, landed, record }));
         }
-        if !done {
-            state.not_placed.push(format!(
-                "tumor {n} of {wanted} in the {}: {ATTEMPTS} shapes found no place where at least {:.0} % of them lie inside the organ, clear of other tumors, and show",
-                state.case.organs[organ].name,
-                100.0 * synthesizer.options.fit.min_inside
-            ));
-        }
+        Ok(None)
     }
-    Ok(())
-}
-
-fn shows(landed: &Landed, min_change_hu: f64) -> bool {
-    landed.mean_change_hu().is_some_and(|c| c >= min_change_hu)
 }
 
 /// Draws a shape and a place for it.
 fn propose(
     synthesizer: &Synthesizer,
-    site: &Site,
-    organ: &str,
+    place: &OrganSite,
+    occupied: &Array3<bool>,
     draws: &mut Stream,
 ) -> Result<Option<Proposal>> {
     let options = &synthesizer.options;
@@ -125,8 +159,7 @@ fn propose(
         }
         (None, _) => unreachable!("every class choice draws a class"),
     };
-    let place = OrganSite::new(&site.organ, organ)?;
-    let Some(placed) = place.fit(&shape, &site.occupied, &options.fit, draws) else { return Ok(None) };
+    let Some(placed) = place.fit(&shape, occupied, &options.fit, draws) else { return Ok(None) };
     let half_axis =
         difftumor_ct::measure::principal_axes_mm(&placed.mask, [1.0; 3]).map_or(0.0, |a| a[2] / 2.0);
     let (low, high) = EDGE_SIGMA_VOX;
@@ -186,12 +219,33 @@ fn paint(
     }
 }
 
-/// Published for bright livers; less for darker organs, so that no tumor looks like fat.
+/// The published range for livers of the portal phase, more for brighter organs, less for darker ones so that no
+/// tumor looks like fat, and negative (a brighter tumor) where no darker tumor is possible.
 fn draw_contrast_hu(organ_mean_hu: f64, draws: &mut impl Draws) -> f64 {
-    let most =
-        ((organ_mean_hu - DARKEST_MEAN_HU).max(LEAST_MEAN_CHANGE_HU) / TEXTURE_MEAN).min(CONTRAST_HU.1);
-    let least = CONTRAST_HU.0.min(0.7 * most);
+    let room_hu = organ_mean_hu - DARKEST_MEAN_HU;
+    if room_hu < LEAST_MEAN_CHANGE_HU {
+        let brighter_hu = draws.uniform(UNENHANCED_TUMOR_HU.0, UNENHANCED_TUMOR_HU.1) - organ_mean_hu;
+        return -brighter_hu.max(LEAST_MEAN_CHANGE_HU) / TEXTURE_MEAN;
+    }
+    let scale = (organ_mean_hu / CONTRAST_MADE_FOR_HU).max(1.0);
+    let most = (room_hu / TEXTURE_MEAN).min(scale * CONTRAST_HU.1);
+    let least = (scale * CONTRAST_HU.0).min(0.7 * most);
     draws.uniform(least, most)
+}
+
+/// Whether the tumor would replace tissue that is like the rest of its organ.
+fn replaces_typical_tissue(
+    site: &Site,
+    ct: &Volume,
+    placed: &PlacedMask,
+    organ: &HuStatistics,
+) -> Result<bool> {
+    let before = site.scan_on(ct, placed.offset.map(|o| o as i64), placed.mask.dim().into())?;
+    let Some(here) = HuStatistics::of(&before, &placed.mask) else { return Ok(false) };
+    let (darker, brighter) = TYPICAL_SD;
+    let low_hu = -darker * organ.sd_hu - TYPICAL_SLACK_HU;
+    let high_hu = brighter * organ.sd_hu + TYPICAL_SLACK_HU;
+    Ok((low_hu..=high_hu).contains(&(here.mean_hu - organ.mean_hu)))
 }
 
 /// The masks of one proposal on one box of the 1 mm grid.
@@ -212,5 +266,32 @@ impl View {
 
     fn painted(self, change_hu: Array3<f32>) -> Painted {
         Painted { grid: self.grid, change_hu, weight: self.weight, mask: self.mask }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Smallest and largest mean HU of tumors in an organ of that mean.
+    fn tumor_hu(organ_mean_hu: f64) -> (f64, f64) {
+        let mut draws = Stream::new(1, 0, "contrast", 0);
+        let all =
+            (0..1000).map(|_| organ_mean_hu - TEXTURE_MEAN * draw_contrast_hu(organ_mean_hu, &mut draws));
+        all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
+    }
+
+    #[test]
+    fn contrast_follows_the_organ() {
+        let within = |(low, high): (f64, f64), (a, b): (f64, f64)| low >= a - 1e-9 && high <= b + 1e-9;
+        // As published: 100 - 0.53 * 145 and 100 - 0.53 * 65.
+        assert!(within(tumor_hu(100.0), (23.15, 65.55)));
+        // An enhanced kidney: a renal mass of 40 to 112 HU.
+        assert!(within(tumor_hu(170.0), (39.0, 111.5)));
+        // An unenhanced liver of 45 HU: at least 15 HU, and at least 0.7 of the room of 30 HU darker.
+        assert!(within(tumor_hu(45.0), (15.0, 24.0)));
+        // Fatty pancreas and unenhanced kidney: brighter, as soft tissue is.
+        assert!(within(tumor_hu(-6.0), (30.0, 45.0)));
+        assert!(within(tumor_hu(25.0), (39.0, 45.0)));
     }
 }

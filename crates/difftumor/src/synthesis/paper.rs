@@ -14,6 +14,7 @@ use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::filter::gaussian;
 use difftumor_ct::handcrafted::{HandcraftedOptions, texture};
 use difftumor_ct::patch::{Fill, crop};
+use difftumor_ct::resample::Outside;
 use difftumor_ct::tumor_mask::generate::{HU2023_RULES, OrganRules, PAPER_RULES, generate};
 use difftumor_ct::tumor_mask::size::{HU2023, HU2023_MIX, Size, SizeClass};
 use ndarray::{Array3, Zip};
@@ -141,7 +142,9 @@ fn crop_with_tumors(
         let model = model_for(models, Some(class.size), (0, 0, 0));
         let window = model.window();
         let ct = &state.case.ct;
-        let crop01 = site.scan_on(ct, start, [CROP_VOX; 3])?.mapv(|hu| window.to_unit(hu));
+        // Published crops of small scans are padded with the scan's minimum.
+        let outside = Outside::Constant(ct.data.iter().copied().fold(f32::INFINITY, f32::min));
+        let crop01 = site.scan_or(ct, start, [CROP_VOX; 3], outside)?.mapv(|hu| window.to_unit(hu));
         let decoded = model.paint(&crop01, &mask, draws);
         let edge_sigma_vox = draws.uniform(EDGE_SIGMA_VOX.0, EDGE_SIGMA_VOX.1);
         let (weight, synthetic01) = if rules.name == "pancreas" {

@@ -37,7 +37,7 @@ pub struct TumorRecord {
     pub attempts: usize,
     /// Standard deviation of the blur of its edge.
     pub edge_sigma_mm: f64,
-    /// Contrast of the handcrafted texture.
+    /// Contrast of the handcrafted texture: the tumor is darker by about half of it, brighter if negative.
     pub contrast_hu: Option<f64>,
     /// Hash of the weights that painted it.
     pub weights_sha256: Option<String>,

@@ -72,7 +72,21 @@ impl Site {
     /// # Errors
     /// When the scan's grid is impossible.
     pub fn scan_on(&self, ct: &Volume, start: [i64; 3], shape: [usize; 3]) -> Result<Array3<f32>> {
-        Ok(linear(ct, &self.grid(start, shape), Outside::Edge)?.data)
+        self.scan_or(ct, start, shape, Outside::Edge)
+    }
+
+    /// The same with a choice of what lies beyond the border.
+    ///
+    /// # Errors
+    /// When the scan's grid is impossible.
+    pub fn scan_or(
+        &self,
+        ct: &Volume,
+        start: [i64; 3],
+        shape: [usize; 3],
+        outside: Outside<f32>,
+    ) -> Result<Array3<f32>> {
+        Ok(linear(ct, &self.grid(start, shape), outside)?.data)
     }
 }
 
