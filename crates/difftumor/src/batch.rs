@@ -12,7 +12,6 @@
 //! What is in an output depends on the case, its copy and the settings alone, never on threads, shards or order. A
 //! folder is filled under another name and renamed, so a killed run leaves no half output.
 mod output;
-mod preview;
 mod record;
 mod report;
 

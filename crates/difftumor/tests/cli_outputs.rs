@@ -264,6 +264,20 @@ fn what_is_there_is_kept_resumed_or_replaced_as_asked() {
 }
 
 #[test]
+fn a_preview_is_written_on_demand_and_counts_as_a_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = standard(dir.path(), "a");
+    let [one, two] = ["one", "two"].map(|n| dir.path().join(n));
+    for out in [&one, &two] {
+        assert_eq!(synthesize(&files, out, &["--preview"]).0, 0);
+    }
+    assert!(std::fs::read(one.join("preview.png")).unwrap().starts_with(b"\x89PNG"));
+    assert_same(&one, &two);
+    let (code, stderr) = synthesize(&files, &one, &["--resume"]);
+    assert!(code == 1 && stderr.contains("settings.preview was true and is false"), "{stderr}");
+}
+
+#[test]
 fn info_tells_what_there_is() {
     let output = command(&["info", "--json"]).output().unwrap();
     let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

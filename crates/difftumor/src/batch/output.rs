@@ -1,13 +1,17 @@
 //! One output folder: filled under a name of its own, then renamed.
+use super::Existing;
 use super::record::{CaseRecord, RECORD, Settings};
-use super::{Existing, preview};
 use crate::dataset::LoadedCase;
 use crate::error::{Error, Result};
+use crate::preview;
 use crate::synthesis::Synthesis;
 use difftumor_ct::io::write_atomically;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Name of the picture in an output's folder.
+const PREVIEW: &str = "preview.png";
 
 /// Where an output goes.
 pub(super) struct Target {
@@ -131,8 +135,8 @@ impl Target {
             files.push(name.to_string());
         }
         if settings.preview {
-            preview::write(&self.part.join(preview::FILE), &case.ct, synthesis)?;
-            files.push(preview::FILE.into());
+            preview::write(&self.part.join(PREVIEW), &case.ct, synthesis)?;
+            files.push(PREVIEW.into());
         }
         let record = CaseRecord {
             case: case.id.clone(),
