@@ -4,7 +4,8 @@ use super::BatchOptions;
 use crate::dataset::{CaseSource, SourceFile};
 use crate::diffusion::DiffusionConfig;
 use crate::error::{Error, Result};
-use crate::synthesis::{Generator, Synthesizer, TumorRecord};
+use crate::synthesis::{Generator, SynthesisOptions, Synthesizer, TumorRecord};
+use difftumor_ct::tumor_mask::fit::FitOptions;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -96,27 +97,23 @@ pub struct CaseRecord {
 
 impl Settings {
     pub(super) fn new(synthesizer: &Synthesizer, batch: &BatchOptions) -> Self {
-        let options = &synthesizer.options;
+        // Taken apart by name, so that a new option cannot be forgotten here.
+        let SynthesisOptions { preset, size, tumors, seed, fit, min_change_hu } = &synthesizer.options;
+        let FitOptions { min_inside, gap_vox, min_axis_ratio, tries } = *fit;
         let models = match &synthesizer.generator {
             Generator::Handcrafted => &[][..],
             Generator::Diffusion(models) => models,
         };
-        let fit = options.fit;
         Self {
             program_version: env!("CARGO_PKG_VERSION").into(),
-            preset: options.preset.name().into(),
+            preset: preset.name().into(),
             method: synthesizer.generator.name().into(),
-            size: options.size.to_string(),
-            tumors: options.tumors,
-            seed: options.seed,
+            size: size.to_string(),
+            tumors: *tumors,
+            seed: *seed,
             organs: batch.organs.iter().map(ToString::to_string).collect(),
-            fit: FitSettings {
-                min_inside: fit.min_inside,
-                gap_vox: fit.gap_vox,
-                min_axis_ratio: fit.min_axis_ratio,
-                tries: fit.tries,
-            },
-            min_change_hu: options.min_change_hu,
+            fit: FitSettings { min_inside, gap_vox, min_axis_ratio, tries },
+            min_change_hu: *min_change_hu,
             models: models
                 .iter()
                 .map(|model| ModelSettings {
