@@ -66,9 +66,10 @@ impl Default for SynthesisOptions {
     }
 }
 
-/// The default preset's classes: the paper's, with large ones as in Hu et al. 2023 (80 mm across and not 128, which a
-/// 96 mm crop could not hold).
-const DEFAULT_CLASSES: [SizeClass; 4] = [PAPER[0], PAPER[1], PAPER[2], HU2023[3]];
+/// The default preset's classes: the paper's, with large ones of the size in Hu et al. 2023 (80 mm across and not 128,
+/// which a 96 mm crop could not hold).
+const DEFAULT_CLASSES: [SizeClass; 4] =
+    [PAPER[0], PAPER[1], PAPER[2], SizeClass { semi_axis_vox: HU2023[3].semi_axis_vox, ..PAPER[3] }];
 
 impl Preset {
     /// The name on the command line and in records.
@@ -148,5 +149,17 @@ impl SynthesisOptions {
             return refuse("diameter", expected, format!("{} mm", range.max_mm()));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_presets_draw_classes_with_the_papers_probabilities() {
+        for preset in [Preset::Paper, Preset::Default] {
+            assert_eq!(preset.classes().map(|c| c.probability), [0.4, 0.4, 0.1, 0.1]);
+        }
     }
 }
