@@ -116,6 +116,11 @@ impl BatchOptions {
         Ok(())
     }
 
+    /// Whether there is one output, which goes right into the output folder.
+    fn is_single(&self, dataset: &Dataset) -> bool {
+        dataset.single && self.copies == 1
+    }
+
     /// The outputs of this shard, in order of case id and copy.
     fn tasks<'a>(&self, dataset: &'a Dataset) -> Vec<Task<'a>> {
         let all = dataset.cases.iter().flat_map(|source| (1..=self.copies).map(move |copy| (source, copy)));
@@ -123,9 +128,9 @@ impl BatchOptions {
         all.enumerate()
             .filter(|(i, _)| mine(*i))
             .map(|(_, (source, copy))| {
-                let folder = match (dataset.single, self.copies) {
-                    (true, 1) => self.out.clone(),
-                    (false, 1) => self.out.join(&source.id),
+                let folder = match self.copies {
+                    _ if self.is_single(dataset) => self.out.clone(),
+                    1 => self.out.join(&source.id),
                     _ => self.out.join(format!("{}_{copy:03}", source.id)),
                 };
                 Task { source, copy, target: Target::new(folder) }
@@ -143,7 +148,8 @@ pub fn outputs(dataset: &Dataset, options: &BatchOptions) -> usize {
 /// the report and stops no other.
 ///
 /// # Errors
-/// When the options are impossible, or, with [`Existing::Refuse`], an output is there already.
+/// When the options are impossible, the output folder cannot be made, or, with [`Existing::Refuse`], an output is there
+/// already.
 pub fn run(
     dataset: Dataset,
     synthesizer: &Synthesizer,
@@ -157,6 +163,9 @@ pub fn run(
     let tasks = options.tasks(&dataset);
     if options.existing == Existing::Refuse {
         tasks.iter().try_for_each(|task| task.target.require_free())?;
+    }
+    if !options.is_single(&dataset) {
+        std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out, "create"))?;
     }
     let settled = Mutex::new(vec![]);
     let settle = |report: CaseReport| {

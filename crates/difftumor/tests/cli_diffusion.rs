@@ -56,11 +56,12 @@ fn tiny_run(dir: &Path, timesteps: usize, sampler: Sampler) {
     Run::create(dir, &new(Model::Diffusion(diffusion), Some(Box::new(inner))), false).unwrap();
 }
 
-fn run_on<'a>(cases: &'a Path, model: &'a Path, out: &'a Path, more: &[&'a str]) -> (i32, String) {
+fn run_on(cases: &Path, model: &Path, out: &Path, threads: &str, more: &[&str]) -> (i32, String) {
     let mut all = vec!["synthesize", "--cases", text(cases), "--model", text(model), "--out", text(out)];
     all.extend(["--organ", "liver=1", "--tumors", "1"]);
     all.extend(more);
-    run(&all)
+    let output = command(&all).env("RAYON_NUM_THREADS", threads).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]
@@ -70,8 +71,8 @@ fn diffusion_tumors_do_not_depend_on_jobs_and_keep_the_rest_of_the_scan() {
     let run = dir.path().join("run");
     tiny_run(&run, 4, Sampler::Ddpm);
     let [one, two] = ["one", "two"].map(|n| dir.path().join(n));
-    for (out, jobs) in [(&one, "1"), (&two, "2")] {
-        let (code, stderr) = run_on(&cases, &run, out, &["--size", "small", "--jobs", jobs]);
+    for (out, jobs, threads) in [(&one, "1", "3"), (&two, "2", "1")] {
+        let (code, stderr) = run_on(&cases, &run, out, threads, &["--size", "small", "--jobs", jobs]);
         assert_eq!(code, 0, "{stderr}");
         assert!(!stderr.contains("no --model given"), "{stderr}");
     }
@@ -98,7 +99,7 @@ fn diffusion_tumors_do_not_depend_on_jobs_and_keep_the_rest_of_the_scan() {
     // Other weights are another setting.
     let other = dir.path().join("other");
     tiny_run(&other, 5, Sampler::Ddpm);
-    let (code, stderr) = run_on(&cases, &other, &one, &["--size", "small", "--resume"]);
+    let (code, stderr) = run_on(&cases, &other, &one, "2", &["--size", "small", "--resume"]);
     assert!(code == 1 && stderr.contains("settings.models[0].weights_sha256 was"), "{stderr}");
 }
 

@@ -86,6 +86,11 @@ fn a_folder_of_masks_finds_organs_by_their_names() {
     assert_eq!(synthesize(&of_folder, &a, &["--organ", "liver"]).0, 0);
     assert_eq!(synthesize(&files, &b, &["--organ", "liver=1"]).0, 0);
     check_output(&files, &a, &[1]);
+    // A file with one value needs no number: it is the organ.
+    let of_file = Files { labels: of_folder.labels.join("liver.nii.gz"), ..files.clone() };
+    let c = dir.path().join("c");
+    assert_eq!(synthesize(&of_file, &c, &["--organ", "liver"]).0, 0);
+    assert_same(&a, &c);
     // The same organ gives the same tumors, wherever its mask came from.
     assert_eq!(std::fs::read(a.join("ct.nii.gz")).unwrap(), std::fs::read(b.join("ct.nii.gz")).unwrap());
     assert_eq!(json(&a.join("record.json"))["sources"][1]["file"], "liver.nii.gz");

@@ -45,6 +45,11 @@ impl Target {
         Ok(())
     }
 
+    fn is_something_else(&self) -> Error {
+        let problem = "the folder holds something that is no output of this program and is never replaced; name another --out";
+        Error::Exists { path: self.folder.clone(), problem }
+    }
+
     fn is_occupied(&self) -> Result<bool> {
         match fs::read_dir(&self.folder) {
             Ok(mut entries) => Ok(entries.next().is_some()),
@@ -72,6 +77,9 @@ impl Target {
             return Ok(None);
         }
         let path = self.folder.join(RECORD);
+        if !path.is_file() {
+            return Err(self.is_something_else());
+        }
         let hint = "name another --out, or remove this folder";
         let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
         let record: CaseRecord = serde_json::from_str(&text).map_err(|e| {
@@ -165,9 +173,7 @@ impl Target {
                 return self.require_free();
             }
             if !self.folder.join(RECORD).is_file() {
-                let problem =
-                    "the folder holds something that is no output and is never replaced; name another --out";
-                return Err(Error::Exists { path: self.folder.clone(), problem });
+                return Err(self.is_something_else());
             }
             fs::rename(&self.folder, &self.old).map_err(Error::io(&self.folder, "replace"))?;
         } else if self.folder.exists() {

@@ -11,6 +11,7 @@ use difftumor_ct::tumor_mask::sizes_mm::DiameterRange;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("input").required(true).args(["ct", "cases"]))]
@@ -124,17 +125,18 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     if a.method.is_none() && a.models.is_empty() {
         eprintln!("no --model given: using the handcrafted method");
     }
-    let bar = bars.add(progress(batch::outputs(&dataset, &batch)));
+    let bar = progress(batch::outputs(&dataset, &batch), bars);
     let watch = |case: &CaseReport| {
         tracing::info!("{}: {:?}, {} tumors, {:.1} s", case.case, case.status, case.tumors, case.seconds);
         bar.inc(1);
     };
     let report = batch::run(dataset, &Synthesizer { options, generator }, &batch, &watch)?;
     bar.finish_and_clear();
+    summarise(&report)?;
     if let Some(path) = &a.report {
         report.write(path)?;
     }
-    summarise(&report)
+    Ok(if report.totals.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 impl Arguments {
@@ -220,17 +222,19 @@ fn range<T: std::str::FromStr + Copy>(what: &str, text: &str) -> anyhow::Result<
 }
 
 /// Hidden when stderr is no terminal, and for a single output.
-fn progress(outputs: usize) -> ProgressBar {
+fn progress(outputs: usize, bars: &MultiProgress) -> ProgressBar {
     if outputs < 2 {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} cases, {per_sec}, {eta} left")
         .expect("the template is well-formed");
-    ProgressBar::new(outputs as u64).with_style(style)
+    let bar = bars.add(ProgressBar::new(outputs as u64).with_style(style));
+    bar.enable_steady_tick(Duration::from_secs(1)); // the time left goes on while a case is worked on
+    bar
 }
 
 /// A line on stdout; failed cases on stderr.
-fn summarise(report: &BatchReport) -> anyhow::Result<ExitCode> {
+fn summarise(report: &BatchReport) -> anyhow::Result<()> {
     let totals = report.totals;
     let failed = || report.cases.iter().filter_map(|c| Some((c, c.message.as_ref()?)));
     for (case, message) in failed() {
@@ -247,6 +251,5 @@ fn summarise(report: &BatchReport) -> anyhow::Result<ExitCode> {
         totals.failed,
         report.cases.iter().map(|c| c.voxels_changed[1]).sum::<usize>(),
         report.seconds,
-    ))?;
-    Ok(if totals.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    ))
 }
