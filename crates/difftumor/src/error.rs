@@ -57,6 +57,32 @@ pub enum Error {
         /// Why it cannot be replaced, and what to do.
         problem: &'static str,
     },
+    /// An output that is there was made in another way than the one asked for.
+    #[error("{}: it was made otherwise: {difference}; name another --out, or replace it with --force", path.display())]
+    Settings {
+        /// The output's folder.
+        path: PathBuf,
+        /// Every setting and input that differs, with both values.
+        difference: String,
+    },
+    /// A scan would be changed where it must not be: a defect of this program, so nothing is written.
+    #[error(
+        "case '{case}': {voxels} voxels outside of the blend zone would change; nothing was written; please report this defect"
+    )]
+    BlendZone {
+        /// The case's id.
+        case: String,
+        /// How many.
+        voxels: usize,
+    },
+    /// A case made the program panic: a defect, which does not stop the others.
+    #[error("case '{case}': the program failed ({message}); please report this defect")]
+    Panic {
+        /// The case's id.
+        case: String,
+        /// What the panic said.
+        message: String,
+    },
 }
 
 /// How a set of tensors differs from the one that an architecture needs. Everything is listed by name.

@@ -1,6 +1,8 @@
 //! Tumor synthesis in CT: the models, synthesis, and everything around them (library of the `difftumor` binary).
 pub mod autoencoder;
+pub mod batch;
 pub mod checkpoint;
+pub mod dataset;
 pub mod device;
 pub mod diffusion;
 pub mod error;

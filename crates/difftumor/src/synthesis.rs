@@ -12,8 +12,9 @@ mod paper;
 mod record;
 mod site;
 
+pub use improved::name as size_name;
 pub use model::DiffusionModel;
-pub use options::{Preset, SizeChoice, SynthesisOptions};
+pub use options::{CROP_VOX, LONGEST_AXIS_MM, Preset, SizeChoice, SynthesisOptions};
 pub use record::{HuRecord, TumorRecord};
 
 use crate::error::Result;

@@ -14,6 +14,7 @@ use header::Layout;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+mod compare;
 mod convert;
 mod create;
 mod datatype;
@@ -59,6 +60,12 @@ impl NiftiImage {
     /// How voxels are stored.
     pub fn datatype(&self) -> Datatype {
         self.datatype
+    }
+
+    /// Smallest step in HU between values that the file can hold; `None` when it stores floats.
+    pub fn step_hu(&self) -> Option<f32> {
+        let floats = matches!(self.datatype, Datatype::F32 | Datatype::F64);
+        (!floats).then(|| self.scaling.map_or(1.0, |s| s.slope.abs() as f32))
     }
 
     /// NIfTI-1 or NIfTI-2.

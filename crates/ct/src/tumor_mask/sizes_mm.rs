@@ -37,6 +37,11 @@ impl DiameterRange {
         draws.uniform(self.min_mm, self.max_mm)
     }
 
+    /// Its lower end.
+    pub fn min_mm(&self) -> f64 {
+        self.min_mm
+    }
+
     /// Its upper end.
     pub fn max_mm(&self) -> f64 {
         self.max_mm

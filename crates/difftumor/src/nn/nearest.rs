@@ -20,7 +20,7 @@ pub fn nearest(rows: Tensor<2>, codes: Tensor<2>) -> Tensor<1, Int> {
     let half_norm = codes.clone().powi_scalar(2).sum_dim(1).transpose() / 2.0; // [1, k]
     let mut found = Vec::new();
     for start in (0..n).step_by(ROWS_AT_ONCE) {
-        let part = rows.clone().slice([start..(start + ROWS_AT_ONCE).min(n)]);
+        let part = rows.clone().slice_dim(0, start..(start + ROWS_AT_ONCE).min(n));
         let distance = half_norm.clone() - part.matmul(codes.clone().transpose());
         found.push(distance.argmin(1).flatten(0, 1));
     }

@@ -186,7 +186,7 @@ fn propose(
 }
 
 /// The class's name on the command line and in records.
-pub(super) fn name(size: Size) -> &'static str {
+pub fn name(size: Size) -> &'static str {
     match size {
         Size::Tiny => "tiny",
         Size::Small => "small",

@@ -19,6 +19,7 @@ pub struct DiffusionModel {
     device: Device,
     window: HuWindow,
     weights_sha256: String,
+    autoencoder_sha256: String,
 }
 
 /// Standard normal noise of a stream of draws.
@@ -39,7 +40,8 @@ impl DiffusionModel {
     /// When either is no such Run, or damaged, or wants another preprocessing than this program does.
     pub fn open(dir: &Path, device: &Device) -> Result<Self> {
         let run = Run::open(dir)?;
-        let autoencoder = Autoencoder::open(&run.autoencoder()?, device)?;
+        let autoencoder_run = run.autoencoder()?;
+        let autoencoder = Autoencoder::open(&autoencoder_run, device)?;
         let config = run.diffusion_config()?.clone();
         let [low, high] = run.manifest().preprocessing.window_hu;
         Ok(Self {
@@ -50,12 +52,23 @@ impl DiffusionModel {
             device: device.clone(),
             window: HuWindow::new(low, high)?,
             weights_sha256: run.manifest().weights.sha256.clone(),
+            autoencoder_sha256: autoencoder_run.manifest().weights.sha256.clone(),
         })
     }
 
     /// T of its schedule: few for early tumors, many for larger ones.
     pub fn timesteps(&self) -> usize {
         self.config.timesteps
+    }
+
+    /// Its resolved config, for records.
+    pub fn config(&self) -> &DiffusionConfig {
+        &self.config
+    }
+
+    /// Hash of its autoencoder's weights, for records.
+    pub fn autoencoder_sha256(&self) -> &str {
+        &self.autoencoder_sha256
     }
 
     /// Hash of its weights, for records.

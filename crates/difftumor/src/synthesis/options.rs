@@ -5,6 +5,7 @@ use difftumor_ct::draws::Draws;
 use difftumor_ct::tumor_mask::fit::FitOptions;
 use difftumor_ct::tumor_mask::size::{HU2023, PAPER, Size, SizeClass};
 use difftumor_ct::tumor_mask::sizes_mm::DiameterRange;
+use std::fmt;
 
 /// Side of the crop that a diffusion model sees, in voxels of 1 mm (paper E.2).
 pub const CROP_VOX: usize = 96;
@@ -65,17 +66,45 @@ impl Default for SynthesisOptions {
     }
 }
 
-/// The default preset's classes: the paper's, with large ones as in Hu et al. 2023 (80 mm across and not 128, which a
-/// 96 mm crop could not hold).
-const DEFAULT_CLASSES: [SizeClass; 4] = [PAPER[0], PAPER[1], PAPER[2], HU2023[3]];
+/// The default preset's classes: the paper's, with large ones of the size in Hu et al. 2023 (80 mm across and not 128,
+/// which a 96 mm crop could not hold).
+const DEFAULT_CLASSES: [SizeClass; 4] =
+    [PAPER[0], PAPER[1], PAPER[2], SizeClass { semi_axis_vox: HU2023[3].semi_axis_vox, ..PAPER[3] }];
+
+impl Preset {
+    /// The name on the command line and in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Default => "default",
+        }
+    }
+
+    /// The size classes that it draws from.
+    pub fn classes(self) -> &'static [SizeClass; 4] {
+        match self {
+            Self::Paper => &PAPER,
+            Self::Default => &DEFAULT_CLASSES,
+        }
+    }
+}
+
+impl fmt::Display for SizeChoice {
+    /// As the command line has it: `mixed`, `tiny`, `10..20 mm`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mixed => f.write_str("mixed"),
+            Self::Early => f.write_str("early"),
+            Self::Class(size) => f.write_str(super::size_name(*size)),
+            Self::DiameterMm(range) => write!(f, "{}..{} mm", range.min_mm(), range.max_mm()),
+        }
+    }
+}
 
 impl SizeChoice {
     /// Draws a class of the preset's table; `None` for a choice in mm.
     pub(super) fn draw_class(&self, preset: Preset, draws: &mut impl Draws) -> Option<SizeClass> {
-        let table = match preset {
-            Preset::Paper => &PAPER,
-            Preset::Default => &DEFAULT_CLASSES,
-        };
+        let table = preset.classes();
         let size = match self {
             Self::Mixed => difftumor_ct::tumor_mask::size::draw_class(table, draws).size,
             Self::Early => [Size::Tiny, Size::Small][draws.index(2)],
@@ -120,5 +149,17 @@ impl SynthesisOptions {
             return refuse("diameter", expected, format!("{} mm", range.max_mm()));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_presets_draw_classes_with_the_papers_probabilities() {
+        for preset in [Preset::Paper, Preset::Default] {
+            assert_eq!(preset.classes().map(|c| c.probability), [0.4, 0.4, 0.1, 0.1]);
+        }
     }
 }

@@ -1,0 +1,244 @@
+//! Stage 3 over many cases: every case × copy is one output folder, made independently of all others.
+//!
+//! ```text
+//! OUT/              one scan, one copy: the files themselves; else a folder ID or ID_001, ID_002, … for each output
+//!   ct.nii.gz       the scan with tumors: the input's header and, outside of the blend zone, its bytes
+//!   labels.nii.gz   the organs 1, 2, … and all tumors as the next value
+//!   tumors.nii.gz   the new tumors by number
+//!   record.json     what was done (record.rs)
+//!   preview.png     on demand
+//! ```
+//!
+//! What is in an output depends on the case, its copy and the settings alone, never on threads, shards or order. A
+//! folder is filled under another name and renamed, so a killed run leaves no half output.
+mod output;
+mod record;
+mod report;
+
+pub use record::{CaseRecord, FitSettings, ModelSettings, RECORD, Settings};
+pub use report::{BatchReport, CaseReport, Status, Totals};
+
+use crate::dataset::{CaseSource, Dataset};
+use crate::error::{Error, Result};
+use crate::synthesis::Synthesizer;
+use difftumor_ct::label::OrganSpec;
+use output::Target;
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// What to do with outputs that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Stop before anything is done.
+    Refuse,
+    /// Keep those that were made from the same inputs with the same settings; any other is a failure of its case.
+    Resume,
+    /// Make them anew.
+    Replace,
+}
+
+/// A part of all outputs: those whose position modulo `of` is `index`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    index: usize,
+    of: usize,
+}
+
+/// How a batch is run. Nothing here but `organs`, `copies`, `preview` and `device` changes what is in an output.
+#[derive(Debug, Clone)]
+pub struct BatchOptions {
+    /// The output folder.
+    pub out: PathBuf,
+    /// Organs that get tumors, each of another name.
+    pub organs: Vec<OrganSpec>,
+    /// Syntheses of each case, at least 1.
+    pub copies: u64,
+    /// Cases worked on, and held in memory, at one time; at least 1.
+    pub jobs: usize,
+    /// The part of the outputs to make; `None` for all.
+    pub shard: Option<Shard>,
+    /// What to do with outputs that are there.
+    pub existing: Existing,
+    /// Also write a picture of each output.
+    pub preview: bool,
+    /// The device's name, for records: devices round differently.
+    pub device: String,
+}
+
+/// One output to be made.
+struct Task<'a> {
+    source: &'a CaseSource,
+    copy: u64,
+    target: Target,
+}
+
+impl FromStr for Shard {
+    type Err = Error;
+
+    /// `i/n` with `i` from 0 to n - 1.
+    fn from_str(text: &str) -> Result<Self> {
+        let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match parts {
+            Some((index, of)) if index < of => Ok(Self { index, of }),
+            _ => Err(argument("shard", "I/N with I from 0 to N - 1 (as in 0/2 and 1/2)", text)),
+        }
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+impl BatchOptions {
+    /// Checks what can be checked before any case is read.
+    ///
+    /// # Errors
+    /// [`difftumor_ct::Error::Argument`].
+    pub fn check(&self) -> Result<()> {
+        let names: BTreeSet<&str> = self.organs.iter().map(|o| o.name.as_str()).collect();
+        if names.is_empty() || names.len() < self.organs.len() {
+            let found = self.organs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return Err(argument("organs", "one or more, each name once", &found));
+        }
+        for (what, value) in [("copies of each case", self.copies), ("jobs", self.jobs as u64)] {
+            if value < 1 {
+                return Err(argument(what, "1 or more", &value.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is one output, which goes right into the output folder.
+    fn is_single(&self, dataset: &Dataset) -> bool {
+        dataset.single && self.copies == 1
+    }
+
+    /// The outputs of this shard, in order of case id and copy.
+    fn tasks<'a>(&self, dataset: &'a Dataset) -> Vec<Task<'a>> {
+        let all = dataset.cases.iter().flat_map(|source| (1..=self.copies).map(move |copy| (source, copy)));
+        let mine = |i: usize| self.shard.is_none_or(|s| i % s.of == s.index);
+        all.enumerate()
+            .filter(|(i, _)| mine(*i))
+            .map(|(_, (source, copy))| {
+                let folder = match self.copies {
+                    _ if self.is_single(dataset) => self.out.clone(),
+                    1 => self.out.join(&source.id),
+                    _ => self.out.join(format!("{}_{copy:03}", source.id)),
+                };
+                Task { source, copy, target: Target::new(folder) }
+            })
+            .collect()
+    }
+}
+
+/// Number of outputs that [`run`] makes or skips, for a progress bar.
+pub fn outputs(dataset: &Dataset, options: &BatchOptions) -> usize {
+    options.tasks(dataset).len() + dataset.unusable.len()
+}
+
+/// Makes the outputs. `watch` is called with each one that is settled, from any thread. A case that fails is told in
+/// the report and stops no other.
+///
+/// # Errors
+/// When the options are impossible, the output folder cannot be made, or, with [`Existing::Refuse`], an output is there
+/// already.
+pub fn run(
+    dataset: Dataset,
+    synthesizer: &Synthesizer,
+    options: &BatchOptions,
+    watch: &(dyn Fn(&CaseReport) + Sync),
+) -> Result<BatchReport> {
+    let start = Instant::now();
+    options.check()?;
+    synthesizer.options.check(&synthesizer.generator)?;
+    let settings = Settings::new(synthesizer, options);
+    let tasks = options.tasks(&dataset);
+    if options.existing == Existing::Refuse {
+        tasks.iter().try_for_each(|task| task.target.require_free())?;
+    }
+    if !options.is_single(&dataset) {
+        std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out, "create"))?;
+    }
+    let settled = Mutex::new(vec![]);
+    let settle = |report: CaseReport| {
+        watch(&report);
+        settled.lock().expect("no panic while held").push(report);
+    };
+    for (id, error) in &dataset.unusable {
+        settle(CaseReport::failed(id, None, error));
+    }
+    // Plain threads and not a parallel iterator: a rayon worker that waits inside one case would begin another, and
+    // more cases would be in memory than `jobs`.
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            settle(task.settle(synthesizer, options, &settings));
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..options.jobs.min(tasks.len())).for_each(|_| {
+            scope.spawn(work);
+        });
+    });
+    let mut cases = settled.into_inner().expect("all workers are done");
+    cases.sort_by(|a, b| (&a.case, a.copy).cmp(&(&b.case, b.copy)));
+    Ok(BatchReport::new(cases, settings, options, start.elapsed().as_secs_f64()))
+}
+
+impl Task<'_> {
+    /// Makes the output and tells how it went.
+    fn settle(&self, synthesizer: &Synthesizer, options: &BatchOptions, settings: &Settings) -> CaseReport {
+        let start = Instant::now();
+        let make = || self.make(synthesizer, options, settings);
+        let id = &self.source.id;
+        let result = catch_unwind(AssertUnwindSafe(make))
+            .unwrap_or_else(|panic| Err(Error::Panic { case: id.clone(), message: text_of(&*panic) }));
+        let report = match result {
+            Ok((status, record)) => CaseReport::of(status, &record, self.target.folder()),
+            Err(error) => {
+                tracing::info!("case '{id}', copy {}: {error}", self.copy);
+                CaseReport::failed(id, Some(self.copy), &error)
+            }
+        };
+        CaseReport { seconds: start.elapsed().as_secs_f64(), ..report }
+    }
+
+    fn make(
+        &self,
+        synthesizer: &Synthesizer,
+        options: &BatchOptions,
+        settings: &Settings,
+    ) -> Result<(Status, CaseRecord)> {
+        self.target.remove_leftovers()?;
+        if options.existing == Existing::Resume
+            && let Some(record) = self.target.finished()?
+        {
+            record.require_same(self.source, self.copy, settings, self.target.folder())?;
+            return Ok((Status::Skipped, record));
+        }
+        let loaded = self.source.load(&options.organs)?;
+        let synthesis = synthesizer.synthesize(&loaded.case, self.copy)?;
+        for lost in &synthesis.not_placed {
+            tracing::warn!("case '{}', copy {}: {lost}", self.source.id, self.copy);
+        }
+        let record = self.target.write(&loaded, &synthesis, self.copy, settings, options.existing)?;
+        Ok((Status::Done, record))
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_string()
+}
+
+fn argument(what: &str, expected: &str, found: &str) -> Error {
+    difftumor_ct::Error::Argument { what: what.into(), expected: expected.into(), found: found.into() }.into()
+}

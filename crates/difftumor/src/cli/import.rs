@@ -1,0 +1,62 @@
+//! `difftumor import`.
+use super::print;
+use difftumor::import::{ImportOptions, ImportReport, import};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// A checkpoint as it is published: AutoencoderModel.ckpt, ORGAN_early.pt, ORGAN_noearly.pt
+    file: PathBuf,
+    /// The Run directory to write
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// Replace an existing Run
+    #[arg(long)]
+    force: bool,
+    /// Also keep what only the autoencoder's training needs: discriminators and perceptual network
+    #[arg(long)]
+    keep_training_parts: bool,
+    /// Terms of use that their publisher gives the weights; checkpoints do not hold them
+    #[arg(long, value_name = "TEXT")]
+    licence: Option<String>,
+    /// Also write what was imported as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+pub fn run(a: &Arguments) -> anyhow::Result<ExitCode> {
+    let options = ImportOptions {
+        force: a.force,
+        keep_training_parts: a.keep_training_parts,
+        licence: a.licence.clone(),
+    };
+    let report = import(&a.file, &a.out, &options)?;
+    if let Some(path) = &a.report {
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        difftumor_ct::io::write_atomically(path, |f| std::io::Write::write_all(f, text.as_bytes()))?;
+    }
+    print(&text(&report))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(report: &ImportReport) -> String {
+    let steps = report.timesteps.map(|t| format!(", {t} diffusion steps")).unwrap_or_default();
+    let section = if report.section.is_empty() { "outermost" } else { &report.section };
+    let mut text = format!(
+        "{}: {} of {} tensors (state dict: {section}{steps})\n",
+        report.run.display(),
+        report.kind,
+        report.tensors
+    );
+    if !report.skipped_tensors.is_empty() {
+        text += &format!("not needed and left out: {} tensors\n", report.skipped_tensors.len());
+    }
+    if !report.foreign_classes.is_empty() {
+        text += &format!("Python objects not made: {}\n", report.foreign_classes.join(", "));
+    }
+    for note in &report.notes {
+        text += &format!("note: {note}\n");
+    }
+    text
+}

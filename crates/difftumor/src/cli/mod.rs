@@ -1,0 +1,68 @@
+//! The command line: what the user writes, turned into calls of the library.
+mod import;
+mod info;
+mod log;
+mod synthesize;
+
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Tumor synthesis in CT.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+pub struct Arguments {
+    /// Tell more on stderr: -v what is done, -vv details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Put tumors into one scan or a whole dataset
+    Synthesize(Box<synthesize::Arguments>),
+    /// Turn a published checkpoint into a Run directory
+    Import(import::Arguments),
+    /// Tell what this build can do, or what a Run holds
+    Info(info::Arguments),
+}
+
+/// The arguments cannot be met as they are: exit code 2, as clap's own.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct BadArguments(#[from] difftumor::Error);
+
+/// Runs a command.
+///
+/// # Errors
+/// [`BadArguments`], or what made the command fail.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let bars = indicatif::MultiProgress::new();
+    log::start(arguments.verbose, &bars);
+    match arguments.command {
+        Command::Synthesize(a) => synthesize::run(&a, &bars),
+        Command::Import(a) => import::run(&a),
+        Command::Info(a) => info::run(&a),
+    }
+}
+
+/// For errors about what the user wrote, and not about files.
+fn bad<E: Into<difftumor::Error>>(error: E) -> BadArguments {
+    BadArguments(error.into())
+}
+
+/// An argument error in the library's own form.
+fn argument(what: &str, expected: &str, found: impl ToString) -> BadArguments {
+    let (what, expected, found) = (what.into(), expected.into(), found.to_string());
+    bad(difftumor_ct::Error::Argument { what, expected, found })
+}
+
+/// Writes to stdout. A reader that has seen enough (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}

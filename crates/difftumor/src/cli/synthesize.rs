@@ -1,0 +1,255 @@
+//! `difftumor synthesize`.
+use super::{argument, bad, print};
+use clap::ValueEnum;
+use difftumor::batch::{self, BatchOptions, BatchReport, CaseReport, Existing, Shard};
+use difftumor::dataset::Dataset;
+use difftumor::device;
+use difftumor::synthesis::{DiffusionModel, Generator, Preset, SizeChoice, SynthesisOptions, Synthesizer};
+use difftumor_ct::label::OrganSpec;
+use difftumor_ct::tumor_mask::size::Size;
+use difftumor_ct::tumor_mask::sizes_mm::DiameterRange;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("input").required(true).args(["ct", "cases"]))]
+pub struct Arguments {
+    /// A scan (.nii, .nii.gz), or a folder of scans
+    #[arg(long, value_name = "FILE|FOLDER", requires = "labels")]
+    ct: Option<PathBuf>,
+    /// Its labels: a file, or a folder with one mask an organ (liver.nii.gz, …). For a folder of scans: a folder with
+    /// the labels of each under the same name
+    #[arg(long, value_name = "FILE|FOLDER", requires = "ct", conflicts_with = "cases")]
+    labels: Option<PathBuf>,
+    /// A table of cases with the columns id, ct and labels (comma-separated; paths relative to the table)
+    #[arg(long, value_name = "CSV")]
+    cases: Option<PathBuf>,
+    /// Output folder. One scan with one copy goes right into it, everything else into a folder each
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Organ that gets tumors; may be given several times. NAME is TotalSegmentator's; VALUE its value in the label file
+    /// (also kidney=2+3 or liver=1:tumor=2)
+    #[arg(long = "organ", value_name = "NAME[=VALUE]", required = true)]
+    organs: Vec<String>,
+    /// What paints the tumors [default: diffusion with --model, else handcrafted]
+    #[arg(long)]
+    method: Option<Method>,
+    /// Run directory of a diffusion model; twice for one model of early and one of larger tumors
+    #[arg(long = "model", value_name = "RUN")]
+    models: Vec<PathBuf>,
+    /// How large the tumors are: a class, early (tiny or small), or mixed (all classes as in the paper)
+    #[arg(long, default_value = "mixed")]
+    size: SizeName,
+    /// Longest axis in mm instead, with the proportions of real tumors
+    #[arg(long, value_name = "A[..B]", conflicts_with = "size")]
+    diameter_mm: Option<String>,
+    /// Number of tumors in each organ [default: 1 to 3]
+    #[arg(long, value_name = "N|A..B")]
+    tumors: Option<String>,
+    /// Syntheses of each case
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    per_case: u64,
+    /// Everything that is drawn follows from it
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The published pipeline as it is, or ours, which never draws invisible, clipped or misplaced tumors
+    #[arg(long, default_value = "default")]
+    preset: PresetName,
+    /// Cases worked on, and held in memory, at one time. Outputs do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+    /// Make only the part I (from 0) of N of all outputs
+    #[arg(long, value_name = "I/N")]
+    shard: Option<String>,
+    /// Keep outputs that are there, if they were made from the same inputs with the same settings
+    #[arg(long, conflicts_with = "force")]
+    resume: bool,
+    /// Replace outputs that are there
+    #[arg(long)]
+    force: bool,
+    /// Write what became of each case, times and peak memory as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Also write a picture of each output (preview.png)
+    #[arg(long)]
+    preview: bool,
+    /// Where models run: cpu, or wgpu[:n] in builds with GPUs
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Method {
+    Diffusion,
+    Handcrafted,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PresetName {
+    Default,
+    Paper,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SizeName {
+    Tiny,
+    Small,
+    Medium,
+    Large,
+    Early,
+    Mixed,
+}
+
+pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
+    let method = a.method()?;
+    let options = a.options()?;
+    // The options' limits need no model: bad arguments are told before anything is read.
+    let kind = match method {
+        Method::Handcrafted => Generator::Handcrafted,
+        Method::Diffusion => Generator::Diffusion(vec![]),
+    };
+    options.check(&kind).map_err(bad)?;
+    let batch = a.batch()?;
+    batch.check().map_err(bad)?;
+    let device = device::parse(&a.device).map_err(bad)?;
+    let dataset = a.dataset()?;
+    let generator = match method {
+        Method::Handcrafted => Generator::Handcrafted,
+        Method::Diffusion => {
+            let open = |dir| DiffusionModel::open(dir, &device);
+            Generator::Diffusion(a.models.iter().map(|dir| open(dir)).collect::<Result<_, _>>()?)
+        }
+    };
+    if a.method.is_none() && a.models.is_empty() {
+        eprintln!("no --model given: using the handcrafted method");
+    }
+    let bar = progress(batch::outputs(&dataset, &batch), bars);
+    let watch = |case: &CaseReport| {
+        tracing::info!("{}: {:?}, {} tumors, {:.1} s", case.case, case.status, case.tumors, case.seconds);
+        bar.inc(1);
+    };
+    let report = batch::run(dataset, &Synthesizer { options, generator }, &batch, &watch)?;
+    bar.finish_and_clear();
+    summarise(&report)?;
+    if let Some(path) = &a.report {
+        report.write(path)?;
+    }
+    Ok(if report.totals.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl Arguments {
+    fn method(&self) -> anyhow::Result<Method> {
+        let method = self.method.unwrap_or(match self.models.is_empty() {
+            true => Method::Handcrafted,
+            false => Method::Diffusion,
+        });
+        match (method, self.models.len()) {
+            (Method::Diffusion, 1 | 2) | (Method::Handcrafted, 0) => Ok(method),
+            (Method::Diffusion, n) => {
+                let expected =
+                    "one or two --model RUN for the diffusion method (`difftumor import` makes Runs)";
+                Err(argument("number of models", expected, n).into())
+            }
+            (Method::Handcrafted, n) => {
+                Err(argument("number of models", "none: the handcrafted method uses no model", n).into())
+            }
+        }
+    }
+
+    fn options(&self) -> anyhow::Result<SynthesisOptions> {
+        let size = match (&self.diameter_mm, self.size) {
+            (Some(text), _) => {
+                let (low, high) = range("diameter in mm", text)?;
+                SizeChoice::DiameterMm(DiameterRange::new(low, high).map_err(bad)?)
+            }
+            (None, SizeName::Tiny) => SizeChoice::Class(Size::Tiny),
+            (None, SizeName::Small) => SizeChoice::Class(Size::Small),
+            (None, SizeName::Medium) => SizeChoice::Class(Size::Medium),
+            (None, SizeName::Large) => SizeChoice::Class(Size::Large),
+            (None, SizeName::Early) => SizeChoice::Early,
+            (None, SizeName::Mixed) => SizeChoice::Mixed,
+        };
+        let preset = match self.preset {
+            PresetName::Default => Preset::Default,
+            PresetName::Paper => Preset::Paper,
+        };
+        let tumors = self.tumors.as_ref().map(|text| range("number of tumors", text)).transpose()?;
+        Ok(SynthesisOptions { preset, size, tumors, seed: self.seed, ..SynthesisOptions::default() })
+    }
+
+    fn batch(&self) -> anyhow::Result<BatchOptions> {
+        let organs = self.organs.iter().map(|text| text.parse::<OrganSpec>().map_err(bad));
+        let shard = self.shard.as_ref().map(|text| text.parse::<Shard>().map_err(bad)).transpose()?;
+        let existing = match (self.resume, self.force) {
+            (true, _) => Existing::Resume,
+            (_, true) => Existing::Replace,
+            _ => Existing::Refuse,
+        };
+        Ok(BatchOptions {
+            out: self.out.clone(),
+            organs: organs.collect::<Result<_, _>>()?,
+            copies: self.per_case,
+            jobs: self.jobs,
+            shard,
+            existing,
+            preview: self.preview,
+            device: self.device.clone(),
+        })
+    }
+
+    fn dataset(&self) -> anyhow::Result<Dataset> {
+        Ok(match (&self.cases, &self.ct, &self.labels) {
+            (Some(table), ..) => Dataset::table(table)?,
+            (None, Some(ct), Some(labels)) if !ct.is_dir() => Dataset::single(ct, labels)?,
+            (None, Some(ct), Some(labels)) if labels.is_dir() => Dataset::folders(ct, labels)?,
+            (_, _, labels) => {
+                let found = labels.as_ref().map_or("nothing".into(), |path| path.display().to_string());
+                return Err(argument("--labels", "a folder, as --ct is one", found).into());
+            }
+        })
+    }
+}
+
+/// `A..B`, or `A` for `A..A`.
+fn range<T: std::str::FromStr + Copy>(what: &str, text: &str) -> anyhow::Result<(T, T)> {
+    let (low, high) = text.split_once("..").unwrap_or((text, text));
+    match (low.trim().parse(), high.trim().parse()) {
+        (Ok(low), Ok(high)) => Ok((low, high)),
+        _ => Err(argument(what, "a number A or a range A..B", format!("'{text}'")).into()),
+    }
+}
+
+/// Hidden when stderr is no terminal, and for a single output.
+fn progress(outputs: usize, bars: &MultiProgress) -> ProgressBar {
+    if outputs < 2 {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} cases, {per_sec}, {eta} left")
+        .expect("the template is well-formed");
+    let bar = bars.add(ProgressBar::new(outputs as u64).with_style(style));
+    bar.enable_steady_tick(Duration::from_secs(1)); // the time left goes on while a case is worked on
+    bar
+}
+
+/// A line on stdout; failed cases on stderr.
+fn summarise(report: &BatchReport) -> anyhow::Result<()> {
+    let totals = report.totals;
+    let failed = || report.cases.iter().filter_map(|c| Some((c, c.message.as_ref()?)));
+    for (case, message) in failed() {
+        let copy = case.copy.filter(|n| *n > 1).map(|n| format!(" (copy {n})")).unwrap_or_default();
+        eprintln!("failed: {}{copy}: {message}", case.case);
+    }
+    let memory =
+        report.peak_memory_bytes.map(|b| format!(", peak memory {} MB", b >> 20)).unwrap_or_default();
+    print(&format!(
+        "{} done with {} tumors, {} skipped, {} failed; voxels changed outside of the blend zones: {}; {:.1} s{memory}\n",
+        totals.done,
+        totals.tumors_made,
+        totals.skipped,
+        totals.failed,
+        report.cases.iter().map(|c| c.voxels_changed[1]).sum::<usize>(),
+        report.seconds,
+    ))
+}

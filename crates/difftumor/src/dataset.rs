@@ -1,0 +1,168 @@
+//! Which cases are there, and one of them in memory: from paths to [`Case`].
+//!
+//! A dataset is one scan with its labels, a table (`cases.csv`), or two folders whose files belong together by name.
+//!
+//! Paper: none; section 3.3 takes healthy scans with an organ mask each as given.
+use crate::error::{Error, Result};
+use crate::run::sha256_file;
+use crate::synthesis::Case;
+use difftumor_ct::hu_check::hu_warning;
+use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::label::{LabelMap, OrganSpec};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+mod folders;
+mod table;
+
+/// Where a case's files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseSource {
+    /// Names the case in output folders, records and the random streams.
+    pub id: String,
+    /// The scan, `.nii` or `.nii.gz`.
+    pub ct: PathBuf,
+    /// A label file, or a folder with one mask an organ.
+    pub labels: PathBuf,
+}
+
+/// The cases to work on.
+#[derive(Debug, Default)]
+pub struct Dataset {
+    /// Those with a scan and labels, sorted by id. Ids are unique.
+    pub cases: Vec<CaseSource>,
+    /// Ids of cases that lack one of the two, with what is wrong.
+    pub unusable: Vec<(String, Error)>,
+    /// Whether it was given as one scan, and not as a table or folder that may hold any number.
+    pub single: bool,
+}
+
+/// A file that a case was read from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// `ct` or `labels`.
+    pub role: String,
+    /// The file's name without its folder: datasets move.
+    pub file: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A case in memory.
+#[derive(Debug)]
+pub struct LoadedCase {
+    /// The scan as it is stored.
+    pub image: NiftiImage,
+    /// The same in HU, with its organs.
+    pub case: Case,
+    /// The files it came from.
+    pub sources: Vec<SourceFile>,
+    /// What looks wrong but is possible.
+    pub warnings: Vec<String>,
+}
+
+impl Dataset {
+    /// One scan with its labels. Its id is the scan's file name without extension.
+    ///
+    /// # Errors
+    /// When the file's name cannot name a case.
+    pub fn single(ct: &Path, labels: &Path) -> Result<Self> {
+        let id = folders::stem(ct).unwrap_or_else(|| {
+            ct.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        });
+        check_id(&id).map_err(|found| argument("name of the scan's file", "a name for the case", &found))?;
+        let case = CaseSource { id, ct: ct.into(), labels: labels.into() };
+        Ok(Self { cases: vec![case], single: true, ..Self::default() })
+    }
+
+    /// A table with the columns `id`, `ct` and `labels`; others are ignored. Paths are relative to the table's folder.
+    ///
+    /// # Errors
+    /// When it cannot be read, lacks a column, or an id is empty, doubled or no name for a folder (with its line).
+    pub fn table(path: &Path) -> Result<Self> {
+        Ok(Self::sorted(table::read(path)?, vec![]))
+    }
+
+    /// A folder of scans, and one of label files (or of folders of masks) with the same names. nnU-Net's `_0000` at the
+    /// end of a scan's name does not count.
+    ///
+    /// # Errors
+    /// When a folder cannot be read or holds no scan. A scan without labels, labels without a scan, and two files of
+    /// one name are not errors here but unusable cases.
+    pub fn folders(ct: &Path, labels: &Path) -> Result<Self> {
+        let (cases, unusable) = folders::pair(ct, labels)?;
+        Ok(Self::sorted(cases, unusable))
+    }
+
+    fn sorted(mut cases: Vec<CaseSource>, unusable: Vec<(String, Error)>) -> Self {
+        cases.sort_by(|a, b| a.id.cmp(&b.id));
+        Self { cases, unusable, single: false }
+    }
+}
+
+impl CaseSource {
+    /// Reads the scan and its organs.
+    ///
+    /// # Errors
+    /// When a file is unreadable or damaged, the scan has voxels that are not finite, an organ is not there, is empty or
+    /// could be more than one thing, or the labels lie on another grid.
+    pub fn load(&self, organs: &[OrganSpec]) -> Result<LoadedCase> {
+        let image = NiftiImage::read(&self.ct)?;
+        let ct = image.to_volume()?;
+        let warnings: Vec<String> = hu_warning(&ct).into_iter().collect();
+        for warning in &warnings {
+            tracing::warn!("{}: {warning}", self.ct.display());
+        }
+        let grid = ct.grid();
+        let name = self.ct.display().to_string();
+        let map = LabelMap::open(&self.labels)?;
+        let organs = organs
+            .iter()
+            .map(|spec| map.organ(spec, Some((&grid, &name))))
+            .collect::<difftumor_ct::Result<Vec<_>>>()?;
+        let label_files: BTreeSet<&Path> =
+            organs.iter().flat_map(|o| &o.sources).map(|s| s.path.as_path()).collect();
+        let mut sources = vec![source("ct", &self.ct)?];
+        for file in label_files {
+            sources.push(source("labels", file)?);
+        }
+        let case = Case { id: self.id.clone(), ct, hu_step: image.step_hu(), organs };
+        Ok(LoadedCase { image, case, sources, warnings })
+    }
+
+    /// The files of `sources`, as they are now: what [`CaseSource::load`] would find if the same files were chosen.
+    ///
+    /// # Errors
+    /// When one is gone or cannot be read.
+    pub fn hash_again(&self, sources: &[SourceFile]) -> Result<Vec<SourceFile>> {
+        let now = |s: &SourceFile| match s.role.as_str() {
+            "ct" => source("ct", &self.ct),
+            _ if self.labels.is_dir() => source("labels", &self.labels.join(&s.file)),
+            _ => source("labels", &self.labels),
+        };
+        sources.iter().map(now).collect()
+    }
+}
+
+fn source(role: &str, path: &Path) -> Result<SourceFile> {
+    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(SourceFile { role: role.into(), file, sha256: sha256_file(path)? })
+}
+
+/// An id names a folder, and nothing outside of the output folder.
+fn check_id(id: &str) -> Result<(), String> {
+    let problem = match id {
+        "" => "an empty one",
+        _ if id.contains(['/', '\\']) => "one with a path separator",
+        _ if id.contains("..") => "one with '..'",
+        _ if id.starts_with('.') => "one that begins with a dot",
+        _ if id.chars().any(char::is_control) => "one with a control character",
+        _ => return Ok(()),
+    };
+    Err(format!("{problem} ({id:?})"))
+}
+
+fn argument(what: &str, expected: &str, found: &str) -> Error {
+    difftumor_ct::Error::Argument { what: what.into(), expected: expected.into(), found: found.into() }.into()
+}

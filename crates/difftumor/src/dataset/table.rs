@@ -1,0 +1,107 @@
+//! `cases.csv`: one case a line, columns `id`, `ct`, `labels` in any order.
+use super::{CaseSource, check_id};
+use crate::error::{Error, Result};
+use std::collections::HashMap;
+use std::path::Path;
+
+const COLUMNS: [&str; 3] = ["id", "ct", "labels"];
+const HINT: &str = "the first line must name the columns id, ct and labels; paths are relative to this file";
+
+/// Reads the table; the cases are in its order.
+pub(super) fn read(path: &Path) -> Result<Vec<CaseSource>> {
+    let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
+    let bad = |what: String, expected: &str, found: String| Error::format(path, what, expected, found, HINT);
+    let broken = |e: csv::Error| bad("table".into(), "comma-separated values in UTF-8", e.to_string());
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+    let header: Vec<String> = reader.headers().map_err(broken)?.iter().map(plain).collect();
+    let mut places = [0; 3];
+    for (place, column) in places.iter_mut().zip(COLUMNS) {
+        let mut found = header.iter().enumerate().filter(|(_, name)| name == &column);
+        *place = match (found.next(), found.next()) {
+            (Some((i, _)), None) => i,
+            (first, _) => {
+                let expected = format!("one column '{column}'");
+                let found = if first.is_some() { "several" } else { "none" };
+                return Err(bad("header".into(), &expected, format!("{found}, in {}", header.join(","))));
+            }
+        };
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut cases = vec![];
+    let mut line_of: HashMap<String, u64> = HashMap::new();
+    for record in reader.records() {
+        let record = record.map_err(broken)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let [id, ct, labels] = places.map(|i| record[i].to_string());
+        check_id(&id).map_err(|found| bad(format!("line {line}: id"), "a name for a folder", found))?;
+        for (column, value) in [("ct", &ct), ("labels", &labels)] {
+            if value.is_empty() {
+                return Err(bad(format!("line {line}: {column}"), "a path", "nothing".into()));
+            }
+        }
+        if let Some(first) = line_of.insert(id.clone(), line) {
+            let found = format!("'{id}' again, which line {first} has already");
+            return Err(bad(format!("line {line}: id"), "each id once", found));
+        }
+        cases.push(CaseSource { id, ct: folder.join(ct), labels: folder.join(labels) });
+    }
+    if cases.is_empty() {
+        return Err(bad("table".into(), "at least one case", "none".into()));
+    }
+    Ok(cases)
+}
+
+/// Spreadsheets write a byte order mark before the first column.
+fn plain(name: &str) -> String {
+    name.trim_start_matches('\u{feff}').trim().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Result<Vec<CaseSource>, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cases.csv");
+        std::fs::write(&path, text).unwrap();
+        read(&path).map_err(|e| e.to_string()).map(|mut cases| {
+            for case in &mut cases {
+                case.ct = case.ct.strip_prefix(dir.path()).unwrap_or(&case.ct).into();
+            }
+            cases
+        })
+    }
+
+    #[test]
+    fn columns_may_have_any_order_and_company() {
+        let cases =
+            read_text("\u{feff}labels, age ,CT,id\nl/a.nii,40,a.nii,a\n/abs/l,,/abs/b.nii, b c \n").unwrap();
+        assert_eq!((cases[0].id.as_str(), cases[0].ct.as_path()), ("a", Path::new("a.nii")));
+        assert!(cases[0].labels.ends_with("l/a.nii") && cases[0].labels.is_absolute());
+        assert_eq!((cases[1].id.as_str(), cases[1].labels.as_path()), ("b c", Path::new("/abs/l")));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_line() {
+        for (text, says) in [
+            ("id,ct,labels\n", "at least one case"),
+            ("", "one column 'id'"),
+            ("id,ct\na,b\n", "one column 'labels', found none, in id,ct"),
+            ("id,ct,ct,labels\na,b,c,d\n", "found several"),
+            (
+                "id,ct,labels\na,1,2\nb,1,2\na,1,2\n",
+                "line 4: id: expected each id once, found 'a' again, which line 2",
+            ),
+            ("id,ct,labels\na,1,2\n,1,2\n", "line 3: id"),
+            ("id,ct,labels\na/b,1,2\n", "path separator"),
+            ("id,ct,labels\na\\b,1,2\n", "path separator"),
+            ("id,ct,labels\n..,1,2\n", "'..'"),
+            ("id,ct,labels\n.a,1,2\n", "begins with a dot"),
+            ("id,ct,labels\na,,2\n", "line 2: ct: expected a path"),
+            ("id,ct,labels\na,1\n", "line: 2"),
+        ] {
+            let error = read_text(text).unwrap_err();
+            assert!(error.contains(says) && error.contains("cases.csv"), "{text:?}: {error}");
+        }
+    }
+}
