@@ -11,6 +11,7 @@ mod options;
 mod paper;
 mod record;
 mod site;
+mod visibility;
 
 pub use improved::name as size_name;
 pub use model::DiffusionModel;

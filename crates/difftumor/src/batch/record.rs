@@ -33,8 +33,8 @@ pub struct Settings {
     pub organs: Vec<String>,
     /// Where a tumor may lie.
     pub fit: FitSettings,
-    /// Mean absolute change below which a tumor is drawn again.
-    pub min_change_hu: f64,
+    /// Difference from the organ around it below which a tumor is drawn again.
+    pub min_contrast_hu: f64,
     /// The models that paint.
     pub models: Vec<ModelSettings>,
     /// The device that they run on.
@@ -98,7 +98,7 @@ pub struct CaseRecord {
 impl Settings {
     pub(super) fn new(synthesizer: &Synthesizer, batch: &BatchOptions) -> Self {
         // Taken apart by name, so that a new option cannot be forgotten here.
-        let SynthesisOptions { preset, size, tumors, seed, fit, min_change_hu } = &synthesizer.options;
+        let SynthesisOptions { preset, size, tumors, seed, fit, min_contrast_hu } = &synthesizer.options;
         let FitOptions { min_inside, gap_vox, min_axis_ratio, tries } = *fit;
         let models = match &synthesizer.generator {
             Generator::Handcrafted => &[][..],
@@ -113,7 +113,7 @@ impl Settings {
             seed: *seed,
             organs: batch.organs.iter().map(ToString::to_string).collect(),
             fit: FitSettings { min_inside, gap_vox, min_axis_ratio, tries },
-            min_change_hu: *min_change_hu,
+            min_contrast_hu: *min_contrast_hu,
             models: models
                 .iter()
                 .map(|model| ModelSettings {

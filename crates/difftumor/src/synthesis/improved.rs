@@ -4,6 +4,7 @@ use super::landing::{LabelRule, Landed, Painted};
 use super::options::CROP_VOX;
 use super::record::TumorRecord;
 use super::site::Site;
+use super::visibility::contrast_hu;
 use super::{Case, Generator, Preset, SizeChoice, Synthesis, Synthesizer};
 use crate::error::Result;
 use difftumor_ct::blend::{change_hu, weight_in_organ};
@@ -114,17 +115,17 @@ impl Ground<'_> {
             {
                 continue;
             }
-            let (painted, contrast_hu, weights_sha256) =
+            let (painted, texture_hu, weights_sha256) =
                 paint(synthesizer, self.site, ct, &p, &self.hu, draws)?;
             let Some(landed) = painted.land(&ct.grid(), within, LabelRule::Visible)? else { continue };
-            if landed.mean_change_hu().is_none_or(|c| c < synthesizer.options.min_change_hu) {
+            if contrast_hu(case, self.organ, &landed) < synthesizer.options.min_contrast_hu {
                 continue;
             }
             let record = TumorRecord {
                 size: p.size.into(),
                 attempts: attempt,
                 edge_sigma_mm: p.edge_sigma_vox,
-                contrast_hu,
+                contrast_hu: texture_hu,
                 weights_sha256,
                 ..TumorRecord::unmeasured()
             };

@@ -42,16 +42,6 @@ pub struct Landed {
     pub label: Array3<bool>,
 }
 
-impl Landed {
-    /// Mean absolute change of the labelled voxels; `None` when there is none.
-    pub fn mean_change_hu(&self) -> Option<f64> {
-        let inside =
-            || self.change_hu.iter().zip(&self.label).filter(|(_, l)| **l).map(|(c, _)| f64::from(c.abs()));
-        let n = inside().count();
-        (n > 0).then(|| inside().sum::<f64>() / n as f64)
-    }
-}
-
 impl Painted {
     /// Brings the tumor onto the scan: every value is averaged over the scan's voxels, as a scanner would (thick
     /// slices see parts). With `within`, nothing outside of it changes or is labelled. `None` when nothing is left.

@@ -48,9 +48,9 @@ pub struct SynthesisOptions {
     pub seed: u64,
     /// Where a tumor of the default preset may lie.
     pub fit: FitOptions,
-    /// Mean absolute change in HU inside of its label below which a tumor of the default preset is drawn again: half
-    /// the contrast that readers begin to see at the noise of a body CT.
-    pub min_change_hu: f64,
+    /// Difference in mean HU between a tumor's label and the organ around it below which a tumor of the default preset is
+    /// drawn again: what is hardly seen shall not be labelled. Noise of a body CT is 10 to 20 HU.
+    pub min_contrast_hu: f64,
 }
 
 impl Default for SynthesisOptions {
@@ -61,7 +61,7 @@ impl Default for SynthesisOptions {
             tumors: None,
             seed: 0,
             fit: FitOptions::default(),
-            min_change_hu: 5.0,
+            min_contrast_hu: 10.0,
         }
     }
 }

@@ -1,13 +1,11 @@
 //! What is written down about each tumor.
 use super::Case;
+use super::visibility::{compare, with_ring};
 use difftumor_ct::Labels;
-use difftumor_ct::measure::{HuStatistics, measure, ring};
+use difftumor_ct::measure::{HuStatistics, measure};
 use difftumor_ct::patch::bounding_box;
 use ndarray::{Array3, s};
 use serde::{Deserialize, Serialize};
-
-/// Width of the ring of organ around a tumor that it is compared with.
-const RING_MM: f64 = 5.0;
 
 /// Mean and standard deviation of some voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -74,24 +72,15 @@ impl TumorRecord {
     pub(super) fn measure(&mut self, before: &Array3<f32>, case: &Case, instances: &Labels) {
         let whole = instances.data.mapv(|i| i == self.number);
         let Some(bounds) = bounding_box(&whole) else { return };
-        let spacing_mm = case.ct.affine.spacing_mm();
-        let margin = spacing_mm.map(|s| (RING_MM / s).ceil() as usize + 1);
-        let (nx, ny, nz) = whole.dim();
-        let b = bounds.grown(margin, [nx, ny, nz]);
+        let b = with_ring(bounds, case);
         let region = s![b.start[0]..b.end[0], b.start[1]..b.end[1], b.start[2]..b.end[2]];
         let mask = whole.slice(region).to_owned();
-        let organ = case.organs.iter().find(|o| o.name == self.organ).expect("the tumor's organ");
-        let mut allowed = organ.organ.data.slice(region).to_owned();
-        for known in [&organ.tumor, &organ.cyst].into_iter().flatten() {
-            allowed.zip_mut_with(&known.data.slice(region), |a, t| *a &= !*t);
-        }
-        let around = ring(&mask, &allowed, spacing_mm, RING_MM);
-        let hu = case.ct.data.slice(region).to_owned();
-        let was = before.slice(region).to_owned();
-        self.hu_inside = HuStatistics::of(&hu, &mask).map(Into::into);
-        self.hu_before = HuStatistics::of(&was, &mask).map(Into::into);
-        self.hu_around = HuStatistics::of(&hu, &around).map(Into::into);
-        let Some(m) = measure(&mask, spacing_mm) else { return };
+        let organ = case.organs.iter().position(|o| o.name == self.organ).expect("the tumor's organ");
+        let after = compare(case, organ, &b, &case.ct.data.slice(region).to_owned(), &mask);
+        self.hu_inside = after.inside.map(Into::into);
+        self.hu_around = after.around.map(Into::into);
+        self.hu_before = HuStatistics::of(&before.slice(region).to_owned(), &mask).map(Into::into);
+        let Some(m) = measure(&mask, case.ct.affine.spacing_mm()) else { return };
         self.centre_vox = std::array::from_fn(|a| m.centroid_vox[a] + b.start[a] as f64);
         self.centre_mm = case.ct.affine.apply(self.centre_vox);
         self.voxels = m.voxels;
