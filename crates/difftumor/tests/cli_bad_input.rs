@@ -90,7 +90,7 @@ fn a_tumor_that_finds_no_place_is_an_error_that_says_why() {
     fails(
         &files,
         dir.path(),
-        &["--diameter-mm", "150"],
+        &["--diameter-mm", "90", "--tumors", "1"],
         1,
         &["no tumor can be placed in the liver", "smaller"],
     );
