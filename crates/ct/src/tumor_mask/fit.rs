@@ -85,6 +85,11 @@ impl<'a> OrganSite<'a> {
         Ok(Self { organ, voxels })
     }
 
+    /// Number of the organ's voxels.
+    pub fn voxel_count(&self) -> usize {
+        self.voxels.len()
+    }
+
     /// Draws positions for `shape` (its array's centre on a uniformly drawn organ voxel) until one is acceptable, and
     /// returns what the organ leaves of it: its largest 26-connected part. `occupied` holds what must stay free:
     /// vessels, earlier tumors. `None` after [`FitOptions::tries`] positions.

@@ -14,9 +14,8 @@ use difftumor_ct::handcrafted::texture;
 use difftumor_ct::measure::HuStatistics;
 use difftumor_ct::patch::{Fill, crop};
 use difftumor_ct::tumor_mask::fit::{OrganSite, PlacedMask};
-use difftumor_ct::tumor_mask::shape::DeformedEllipsoid;
 use difftumor_ct::tumor_mask::size::Size;
-use difftumor_ct::tumor_mask::sizes_mm::KitsShape;
+use difftumor_ct::tumor_mask::sizes_mm::{DiameterRange, KitsShape};
 use difftumor_ct::tumor_mask::smooth::draw_shape;
 use difftumor_ct::{Grid, Volume};
 use ndarray::{Array3, Zip};
@@ -160,19 +159,23 @@ fn propose(
 ) -> Result<Option<Proposal>> {
     let options = &synthesizer.options;
     let class = options.size.draw_class(Preset::Default, draws);
-    let (shape, size) = match (class, options.size) {
+    // The published deformations cut shapes off straight at the border of their array; these have smooth, measured
+    // forms for classes too, whose semi-axes become the range of the longest axis.
+    let (range, size) = match (class, options.size) {
+        (None, SizeChoice::DiameterMm(range)) => (range, "diameter"),
         (Some(c), _) => {
-            let semi_axes_vox = c.draw_semi_axes_vox(draws);
-            let sigma_vox = c.draw_sigma_vox(draws);
-            let tumor = DeformedEllipsoid::draw(semi_axes_vox, sigma_vox, draws);
-            (tumor.rasterize(tumor.shape().map(|n| 0..n)), name(c.size))
-        }
-        (None, SizeChoice::DiameterMm(range)) => {
-            let ellipsoid = KitsShape::with_longest_axis(range.draw_mm(draws), draws);
-            (draw_shape(&ellipsoid, 1.0, draws)?, "diameter")
+            let (low, high) = c.semi_axis_vox;
+            (DiameterRange::new(2.0 * low as f64, 2.0 * high as f64)?, name(c.size))
         }
         (None, _) => unreachable!("every class choice draws a class"),
     };
+    let ellipsoid = KitsShape::with_longest_axis(range.draw_mm(draws), draws);
+    // Drawing a shape of 150 mm takes seconds: not for one that cannot fit by its volume alone.
+    let volume_mm3 = std::f64::consts::PI / 6.0 * ellipsoid.axes_mm.iter().product::<f64>();
+    if volume_mm3 * options.fit.min_inside > place.voxel_count() as f64 {
+        return Ok(None);
+    }
+    let shape = draw_shape(&ellipsoid, 1.0, draws)?;
     let Some(placed) = place.fit(&shape, occupied, &options.fit, draws) else { return Ok(None) };
     let half_axis =
         difftumor_ct::measure::principal_axes_mm(&placed.mask, [1.0; 3]).map_or(0.0, |a| a[2] / 2.0);

@@ -13,6 +13,9 @@ pub const CROP_VOX: usize = 96;
 /// Longest tumor axis that a diffusion model can paint: the crop less the reach of its blurred edge on both sides.
 pub const LONGEST_AXIS_MM: f64 = 80.0;
 
+/// Most tumors in one organ: numbers of all organs together must fit the 16 bits of `tumors.nii.gz`.
+const MOST_TUMORS: i64 = 500;
+
 /// Which pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
@@ -125,9 +128,13 @@ impl SynthesisOptions {
             Err(difftumor_ct::Error::Argument { what: what.into(), expected, found }.into())
         };
         if let Some((low, high)) = self.tumors
-            && (low < 1 || high < low || high > i64::from(u16::MAX))
+            && (low < 1 || high < low || high > MOST_TUMORS)
         {
-            return refuse("number of tumors", "1 <= A <= B <= 65535".into(), format!("{low}..{high}"));
+            return refuse(
+                "number of tumors",
+                format!("1 <= A <= B <= {MOST_TUMORS}"),
+                format!("{low}..{high}"),
+            );
         }
         if self.preset == Preset::Paper {
             if let Some((low, high)) = self.tumors {
