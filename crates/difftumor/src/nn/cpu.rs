@@ -7,6 +7,7 @@ pub mod attention;
 pub mod conv;
 pub mod nearest;
 pub mod norm;
+pub mod product;
 pub mod tile;
 
 use burn::backend::Flex;

@@ -2,7 +2,8 @@
 //! normalises, projects, attends and adds the result back, all within the cache.
 //!
 //! `x` is one item `[C, F, H, W]`. A sequence runs along F (depth attention) or over H·W of one slice.
-use super::tile::{Run, Shared, Strides, arch, block, block_rows, exp};
+use super::product::{Linear, Product};
+use super::tile::{Shared, arch, block, exp};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -43,90 +44,6 @@ pub struct Weights<'a> {
     pub heads: usize,
     /// Channels of one head.
     pub head_channels: usize,
-}
-
-/// A linear layer packed for [`block_rows`]: `[column block][input][block]`.
-struct Linear {
-    packed: Vec<f32>,
-    bias: Vec<f32>,
-    inputs: usize,
-    outputs: usize,
-}
-
-impl Linear {
-    fn new(weight: &[f32], bias: Option<&[f32]>, outputs: usize) -> Self {
-        let (inputs, width) = (weight.len() / outputs, block());
-        let blocks = outputs.div_ceil(width);
-        let mut packed = vec![0f32; blocks * inputs * width];
-        for (o, row) in weight.chunks_exact(inputs).enumerate() {
-            for (i, v) in row.iter().enumerate() {
-                packed[(o / width * inputs + i) * width + o % width] = *v;
-            }
-        }
-        let mut b = vec![0f32; blocks * width];
-        if let Some(bias) = bias {
-            b[..outputs].copy_from_slice(bias);
-        }
-        Self { packed, bias: b, inputs, outputs }
-    }
-
-    /// Width of a row of the result: the outputs, widened to whole blocks.
-    fn width(&self) -> usize {
-        self.outputs.div_ceil(block()) * block()
-    }
-
-    #[inline(always)]
-    fn apply<S: Simd>(&self, simd: S, x: &[f32], x_row: usize, rows: usize, out: &mut [f32]) {
-        let width = block();
-        assert!(rows == 0 || x.len() >= (rows - 1) * x_row + self.inputs && out.len() >= rows * self.width());
-        for (b, bias) in self.bias.chunks_exact(width).enumerate() {
-            let w = &self.packed[b * self.inputs * width..][..self.inputs * width];
-            // SAFETY: the assertion above covers x and out; w holds `inputs` rows of `width`.
-            unsafe {
-                let x = x.as_ptr();
-                let run = |r: usize| {
-                    std::iter::once(Run { x: x.add(r * x_row), w: w.as_ptr(), terms: self.inputs })
-                };
-                let strides = Strides { row: x_row, step: 1, w_row: width };
-                let out = out.as_mut_ptr().add(b * width);
-                block_rows(simd, rows, run, strides, bias.as_ptr(), out, self.width());
-            }
-        }
-    }
-}
-
-/// A small product `out[m × n] = a[m × k] · b[k × n]`, `n` within one row of whole blocks of `b` and `out`.
-struct Product<'a> {
-    a: &'a [f32],
-    a_row: usize,
-    a_step: usize,
-    m: usize,
-    k: usize,
-    b: &'a [f32],
-    b_row: usize,
-    n: usize,
-    out_row: usize,
-}
-
-impl Product<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, zeros: &[f32], out: &mut [f32]) {
-        let width = block();
-        let blocks = self.n.div_ceil(width);
-        assert!(self.a.len() > (self.m - 1) * self.a_row + (self.k - 1) * self.a_step);
-        assert!(self.b.len() >= (self.k - 1) * self.b_row + blocks * width);
-        assert!(out.len() >= (self.m - 1) * self.out_row + blocks * width && zeros.len() >= width);
-        for b in 0..blocks {
-            // SAFETY: the assertions above.
-            unsafe {
-                let (a, w) = (self.a.as_ptr(), self.b.as_ptr().add(b * width));
-                let run = |r: usize| std::iter::once(Run { x: a.add(r * self.a_row), w, terms: self.k });
-                let strides = Strides { row: self.a_row, step: self.a_step, w_row: self.b_row };
-                let out = out.as_mut_ptr().add(b * width);
-                block_rows(simd, self.m, run, strides, zeros.as_ptr(), out, self.out_row);
-            }
-        }
-    }
 }
 
 #[inline(always)]
@@ -349,6 +266,13 @@ impl Layer<'_> {
             out_row: vwidth,
         }
         .run(simd, &zeros, &mut b.head_out);
+        self.store_head(s, head, b);
+    }
+
+    /// Puts a head's result in its columns of the sequence's rows.
+    fn store_head(&self, s: usize, head: usize, b: &mut Scratch) {
+        let (len, hc) = (self.len, self.w.head_channels);
+        let (inner, vwidth) = (self.w.heads * hc, hc.div_ceil(block()) * block());
         for i in 0..len {
             b.attended[(s * len + i) * inner + head * hc..][..hc]
                 .copy_from_slice(&b.head_out[i * vwidth..][..hc]);
@@ -413,10 +337,7 @@ impl Layer<'_> {
             out_row: vwidth,
         }
         .run(simd, &zeros, &mut b.head_out);
-        for i in 0..len {
-            b.attended[(s * len + i) * inner + head * hc..][..hc]
-                .copy_from_slice(&b.head_out[i * vwidth..][..hc]);
-        }
+        self.store_head(s, head, b);
     }
 }
 
