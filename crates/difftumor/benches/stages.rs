@@ -13,6 +13,10 @@ use difftumor_ct::tumor_mask::size::PAPER;
 use ndarray::Array3;
 use std::time::Instant;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct Noise(Stream);
 impl NoiseSource for Noise {
     fn normal(&mut self, n: usize) -> Vec<f32> {

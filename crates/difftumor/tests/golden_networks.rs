@@ -28,8 +28,9 @@ use std::sync::OnceLock;
 const NETWORK: f32 = 1e-4;
 const DDPM_STATE: f32 = 2e-3;
 
+/// The CPU, or the device that `DIFFTUMOR_DEVICE` names (as `--device`).
 fn device() -> Device {
-    Device::flex()
+    difftumor::device::parse(&std::env::var("DIFFTUMOR_DEVICE").unwrap_or("cpu".into())).unwrap()
 }
 
 /// A Run with the weight rule's numbers, made once by importing a file in the published layout: the tensors of

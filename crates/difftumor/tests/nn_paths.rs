@@ -66,6 +66,25 @@ fn convolutions_agree() {
     }
 }
 
+/// Enough outputs and channels for Winograd's way, odd sides and channels that fill no vector.
+#[test]
+fn large_convolutions_agree() {
+    for (channels, kernel) in [([17, 35], [3, 3, 3]), ([24, 24], [1, 3, 3]), ([33, 16], [3, 3, 3])] {
+        for padding in [Padding::Zero, Padding::Edge] {
+            let config = Conv3dConfig { channels, geometry: ConvGeometry::same(kernel, [1; 3], padding) };
+            let fast = config.init(&Device::flex());
+            let slow = twin(&fast, config.init(&recording()));
+            for sides in [[17, 15, 19], [14, 20, 16], [6, 31, 23]] {
+                let x = random([2, channels[0], sides[0], sides[1], sides[2]]);
+                let what = format!("{channels:?} {kernel:?} {padding:?} {sides:?}");
+                let residual = random([2, channels[1], sides[0], sides[1], sides[2]]);
+                let want = slow.forward_add(x.clone().autodiff(), Some(residual.clone().autodiff())).inner();
+                assert_close(fast.forward_add(x, Some(residual)), want, &what);
+            }
+        }
+    }
+}
+
 #[test]
 fn transposed_convolutions_agree() {
     for doubled in [[true; 3], [false, true, true]] {

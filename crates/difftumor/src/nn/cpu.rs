@@ -9,6 +9,7 @@ pub mod nearest;
 pub mod norm;
 pub mod product;
 pub mod tile;
+pub mod winograd;
 
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};

@@ -46,15 +46,22 @@ pub struct Weights<'a> {
     pub head_channels: usize,
 }
 
+/// Far below any score, so that e^(score - maximum) is nothing.
+const NEVER: f32 = -1e30;
+
 #[inline(always)]
-fn softmax(row: &mut [f32], scale: f32) {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+fn softmax<S: Simd>(simd: S, row: &mut [f32], scale: f32) {
+    let (vectors, rest) = S::as_simd_f32s(row);
+    let most = vectors.iter().fold(simd.splat_f32s(f32::NEG_INFINITY), |m, v| simd.max_f32s(m, *v));
+    let most = rest.iter().fold(simd.reduce_max_f32s(most), |m, v| m.max(*v));
     for v in row.iter_mut() {
-        *v = exp(*v - max);
+        *v = exp(*v - most);
     }
-    let sum: f32 = row.iter().sum();
+    let (vectors, rest) = S::as_simd_f32s(row);
+    let sum = vectors.iter().fold(simd.splat_f32s(0.0), |s, v| simd.add_f32s(s, *v));
+    let factor = scale / (simd.reduce_sum_f32s(sum) + rest.iter().sum::<f32>());
     for v in row.iter_mut() {
-        *v *= scale / sum;
+        *v *= factor;
     }
 }
 
@@ -64,11 +71,11 @@ struct Scratch {
     rows: Vec<f32>,
     qkv: Vec<f32>,
     keys: Vec<f32>,
-    values: Vec<f32>,
     scores: Vec<f32>,
     head_out: Vec<f32>,
     attended: Vec<f32>,
     out: Vec<f32>,
+    zeros: Vec<f32>,
 }
 
 struct Task<'a> {
@@ -83,12 +90,29 @@ struct Task<'a> {
 struct Layer<'a> {
     w: &'a Weights<'a>,
     kind: &'a Kind<'a>,
-    to_qkv: Linear,
+    /// One projection for each head, to its q, k and v side by side: all that a head needs stays in the cache.
+    to_qkv: Vec<Linear>,
     to_out: Linear,
     channels: usize,
     len: usize,
     /// Elements between sequences, between members of one, and between channels.
     stride: (usize, usize, usize),
+}
+
+/// Rows of `to_qkv` `[3 * heads * hc, C]` of one head as `[3 * hc, C]`. With rotary angles the interleaved pairs of q
+/// and k are parted into halves: products of q and k do not change, and a rotation works on whole vectors.
+fn head_weights(w: &Weights, head: usize, channels: usize, paired: bool) -> Vec<f32> {
+    let hc = w.head_channels;
+    let mut out = Vec::with_capacity(3 * hc * channels);
+    for part in 0..3 {
+        for i in 0..hc {
+            let half = hc / 2;
+            let i = if paired && part < 2 { i % half * 2 + i / half } else { i };
+            let row = part * w.heads * hc + head * hc + i;
+            out.extend_from_slice(&w.to_qkv[row * channels..][..channels]);
+        }
+    }
+    out
 }
 
 /// The fused layer on one item `x` `[C, F, H, W]`; returns the same shape.
@@ -102,22 +126,24 @@ pub fn attention(
     kind: &Kind,
 ) -> Vec<f32> {
     assert_eq!(x.len(), channels * f * hw);
-    let inner = w.heads * w.head_channels;
     let (sequences, len, stride) = match axis {
         Axis::Depth => (hw, f, (1, hw, f * hw)),
         Axis::Slice => (f, hw, (hw, 1, f * hw)),
     };
+    let paired = matches!(kind, Kind::Softmax { rotary: Some(_), .. });
     let layer = Layer {
         w,
         kind,
-        to_qkv: Linear::new(w.to_qkv, None, 3 * inner),
+        to_qkv: (0..w.heads)
+            .map(|h| Linear::new(&head_weights(w, h, channels, paired), None, 3 * w.head_channels))
+            .collect(),
         to_out: Linear::new(w.to_out, w.out_bias, channels),
         channels,
         len,
         stride,
     };
-    // Some 200 rows to a task: enough for tall tiles, small enough for the second-level cache.
-    let per_task = (192 / len).clamp(1, sequences);
+    // Some 400 rows to a task: whole cache lines of neighbouring sequences, and still in the second-level cache.
+    let per_task = (400 / len).clamp(1, sequences);
     let mut out = vec![0f32; x.len()];
     let shared = Shared::new(&mut out);
     (0..sequences.div_ceil(per_task)).into_par_iter().for_each_init(Scratch::default, |scratch, t| {
@@ -136,16 +162,18 @@ impl WithSimd for Task<'_> {
         let (rows, c) = (count * layer.len, layer.channels);
         let inner = layer.w.heads * layer.w.head_channels;
         scratch.rows.resize(rows * c, 0.0);
-        scratch.qkv.resize(rows * layer.to_qkv.width(), 0.0);
+        // One block more: the last row's values are read in whole blocks.
+        scratch.qkv.resize(rows * layer.to_qkv[0].width() + block(), 0.0);
         scratch.attended.resize(rows * inner, 0.0);
         scratch.out.resize(rows * layer.to_out.width(), 0.0);
-        layer.gather(x, first, count, &mut scratch.rows);
+        scratch.zeros.resize(block(), 0.0);
+        layer.each(first, count, |at, row, ch| scratch.rows[row * c + ch] = x[at]);
         for row in scratch.rows.chunks_exact_mut(c) {
             layer_norm(row, layer.w.gamma);
         }
-        layer.to_qkv.apply(simd, &scratch.rows, c, rows, &mut scratch.qkv);
-        for s in 0..count {
-            for head in 0..layer.w.heads {
+        for (head, to_qkv) in layer.to_qkv.iter().enumerate() {
+            to_qkv.apply(simd, &scratch.rows, c, rows, &mut scratch.qkv);
+            for s in 0..count {
                 match layer.kind {
                     Kind::Softmax { rotary, bias } => {
                         layer.softmax_head(simd, s, head, *rotary, *bias, scratch)
@@ -155,17 +183,11 @@ impl WithSimd for Task<'_> {
             }
         }
         layer.to_out.apply(simd, &scratch.attended, inner, rows, &mut scratch.out);
-        let (group, member, channel) = layer.stride;
         let width = layer.to_out.width();
-        for ch in 0..c {
-            for s in 0..count {
-                for i in 0..layer.len {
-                    let at = ch * channel + (first + s) * group + i * member;
-                    // SAFETY: each element belongs to one sequence, and each sequence to one task.
-                    unsafe { *out.at(at) = x[at] + scratch.out[(s * layer.len + i) * width + ch] };
-                }
-            }
-        }
+        layer.each(first, count, |at, row, ch| {
+            // SAFETY: each element belongs to one sequence, and each sequence to one task.
+            unsafe { *out.at(at) = x[at] + scratch.out[row * width + ch] };
+        });
     }
 }
 
@@ -182,14 +204,23 @@ fn layer_norm(row: &mut [f32], gamma: &[f32]) {
 }
 
 impl Layer<'_> {
-    fn gather(&self, x: &[f32], first: usize, count: usize, rows: &mut [f32]) {
+    /// Calls `f(element of x, row, channel)` for all members of some sequences, along x's contiguous axis.
+    #[inline(always)]
+    fn each(&self, first: usize, count: usize, mut f: impl FnMut(usize, usize, usize)) {
         let (group, member, channel) = self.stride;
-        let c = self.channels;
-        for ch in 0..c {
-            for s in 0..count {
-                let start = ch * channel + (first + s) * group;
+        for ch in 0..self.channels {
+            let start = ch * channel + first * group;
+            if group == 1 {
                 for i in 0..self.len {
-                    rows[(s * self.len + i) * c + ch] = x[start + i * member];
+                    for s in 0..count {
+                        f(start + s + i * member, s * self.len + i, ch);
+                    }
+                }
+            } else {
+                for s in 0..count {
+                    for i in 0..self.len {
+                        f(start + s * group + i * member, s * self.len + i, ch);
+                    }
                 }
             }
         }
@@ -205,34 +236,28 @@ impl Layer<'_> {
         bias: Option<&[f32]>,
         b: &mut Scratch,
     ) {
-        let (len, hc, width) = (self.len, self.w.head_channels, block());
-        let (inner, row) = (self.w.heads * hc, self.to_qkv.width());
-        let padded = len.div_ceil(width) * width;
-        let vwidth = hc.div_ceil(width) * width;
+        let (len, hc) = (self.len, self.w.head_channels);
+        let row = self.to_qkv[0].width();
+        let padded = len.next_multiple_of(block());
         let scale = (hc as f32).powf(-0.5);
         b.keys.resize(hc * padded, 0.0);
-        b.values.resize(len * vwidth, 0.0);
         b.scores.resize(len * padded, 0.0);
-        b.head_out.resize(len * vwidth, 0.0);
-        let zeros = vec![0f32; width];
         for i in 0..len {
-            let line = &mut b.qkv[(s * len + i) * row..][..3 * inner];
-            let (q, rest) = line.split_at_mut(inner);
-            let (k, v) = rest.split_at_mut(inner);
-            let (q, k) = (&mut q[head * hc..][..hc], &mut k[head * hc..][..hc]);
+            let (q, rest) = b.qkv[(s * len + i) * row..][..3 * hc].split_at_mut(hc);
+            let k = &mut rest[..hc];
             for v in q.iter_mut() {
                 *v *= scale;
             }
             if let Some((cos, sin)) = rotary {
-                rotate(q, &cos[i * hc / 2..], &sin[i * hc / 2..]);
-                rotate(k, &cos[i * hc / 2..], &sin[i * hc / 2..]);
+                let (cos, sin) = (&cos[i * hc / 2..][..hc / 2], &sin[i * hc / 2..][..hc / 2]);
+                rotate(q, cos, sin);
+                rotate(k, cos, sin);
             }
             for (c, k) in k.iter().enumerate() {
                 b.keys[c * padded + i] = *k;
             }
-            b.values[i * vwidth..][..hc].copy_from_slice(&v[head * hc..][..hc]);
         }
-        let q = &b.qkv[s * len * row + head * hc..];
+        let q = &b.qkv[s * len * row..];
         Product {
             a: q,
             a_row: row,
@@ -244,109 +269,117 @@ impl Layer<'_> {
             n: len,
             out_row: padded,
         }
-        .run(simd, &zeros, &mut b.scores);
+        .run(simd, &b.zeros, &mut b.scores);
         for (i, line) in b.scores.chunks_exact_mut(padded).enumerate() {
-            let line = &mut line[..len];
             if let Some(bias) = bias {
-                for (v, b) in line.iter_mut().zip(&bias[(head * len + i) * len..]) {
+                for (v, b) in line.iter_mut().zip(&bias[(head * len + i) * len..][..len]) {
                     *v += b;
                 }
             }
-            softmax(line, 1.0);
+            line[len..].fill(NEVER);
+            softmax(simd, line, 1.0);
         }
-        Product {
-            a: &b.scores,
-            a_row: padded,
-            a_step: 1,
-            m: len,
-            k: len,
-            b: &b.values,
-            b_row: vwidth,
-            n: hc,
-            out_row: vwidth,
-        }
-        .run(simd, &zeros, &mut b.head_out);
-        self.store_head(s, head, b);
-    }
-
-    /// Puts a head's result in its columns of the sequence's rows.
-    fn store_head(&self, s: usize, head: usize, b: &mut Scratch) {
-        let (len, hc) = (self.len, self.w.head_channels);
-        let (inner, vwidth) = (self.w.heads * hc, hc.div_ceil(block()) * block());
-        for i in 0..len {
-            b.attended[(s * len + i) * inner + head * hc..][..hc]
-                .copy_from_slice(&b.head_out[i * vwidth..][..hc]);
-        }
+        let values = &b.qkv[s * len * row + 2 * hc..];
+        self.attend(
+            simd,
+            s,
+            head,
+            (&b.scores, padded, len),
+            (values, row),
+            &b.zeros,
+            &mut b.head_out,
+            &mut b.attended,
+        );
     }
 
     #[inline(always)]
     fn linear_head<S: Simd>(&self, simd: S, s: usize, head: usize, b: &mut Scratch) {
-        let (len, hc, width) = (self.len, self.w.head_channels, block());
-        let (inner, row) = (self.w.heads * hc, self.to_qkv.width());
-        let vwidth = hc.div_ceil(width) * width;
-        b.keys.resize(len * hc, 0.0);
-        b.values.resize(len * vwidth, 0.0);
-        b.scores.resize(hc * vwidth, 0.0); // context [d][e]
-        b.head_out.resize(len * vwidth, 0.0);
-        let zeros = vec![0f32; width];
-        let mut max = vec![f32::NEG_INFINITY; hc];
-        for i in 0..len {
-            let line = &mut b.qkv[(s * len + i) * row..][..3 * inner];
-            softmax(&mut line[head * hc..][..hc], (hc as f32).powf(-0.5));
-            for (m, k) in max.iter_mut().zip(&line[inner + head * hc..]) {
-                *m = m.max(*k);
+        let (len, hc) = (self.len, self.w.head_channels);
+        let row = self.to_qkv[0].width();
+        let vwidth = hc.next_multiple_of(block());
+        b.scores.resize(hc * vwidth, 0.0); // the context, [d][e]
+        let sequence = &mut b.qkv[s * len * row..];
+        let mut most = vec![f32::NEG_INFINITY; hc];
+        for line in sequence.chunks_mut(row).take(len) {
+            softmax(simd, &mut line[..hc], (hc as f32).powf(-0.5));
+            for (m, k) in most.iter_mut().zip(&line[hc..2 * hc]) {
+                *m = if *k > *m { *k } else { *m };
             }
-            b.values[i * vwidth..][..hc].copy_from_slice(&line[2 * inner + head * hc..][..hc]);
         }
         let mut sum = vec![0f32; hc];
-        for i in 0..len {
-            let k = &b.qkv[(s * len + i) * row + inner + head * hc..][..hc];
-            for c in 0..hc {
-                let e = exp(k[c] - max[c]);
-                sum[c] += e;
-                b.keys[i * hc + c] = e;
+        for line in sequence.chunks_mut(row).take(len) {
+            for ((k, m), sum) in line[hc..2 * hc].iter_mut().zip(&most).zip(&mut sum) {
+                *k = exp(*k - m);
+                *sum += *k;
             }
         }
+        let (keys, values) = (&b.qkv[s * len * row + hc..], &b.qkv[s * len * row + 2 * hc..]);
         Product {
-            a: &b.keys,
+            a: keys,
             a_row: 1,
-            a_step: hc,
+            a_step: row,
             m: hc,
             k: len,
-            b: &b.values,
-            b_row: vwidth,
+            b: values,
+            b_row: row,
             n: hc,
             out_row: vwidth,
         }
-        .run(simd, &zeros, &mut b.scores);
+        .run(simd, &b.zeros, &mut b.scores);
         for (line, sum) in b.scores.chunks_exact_mut(vwidth).zip(&sum) {
             for v in line {
                 *v /= sum;
             }
         }
-        let q = &b.qkv[s * len * row + head * hc..];
-        Product {
-            a: q,
-            a_row: row,
-            a_step: 1,
-            m: len,
-            k: hc,
-            b: &b.scores,
-            b_row: vwidth,
-            n: hc,
-            out_row: vwidth,
+        let q = &b.qkv[s * len * row..];
+        self.attend(
+            simd,
+            s,
+            head,
+            (q, row, hc),
+            (&b.scores, vwidth),
+            &b.zeros,
+            &mut b.head_out,
+            &mut b.attended,
+        );
+    }
+
+    /// `attended = left [len × k] · right [k × hc]`, into the head's columns of the sequence's rows. `left` comes with
+    /// its row stride and k, `right` with its row stride.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // the buffers are parts of one scratch, borrowed apart
+    fn attend<S: Simd>(
+        &self,
+        simd: S,
+        s: usize,
+        head: usize,
+        (left, a_row, k): (&[f32], usize, usize),
+        (right, b_row): (&[f32], usize),
+        zeros: &[f32],
+        head_out: &mut Vec<f32>,
+        attended: &mut [f32],
+    ) {
+        let (len, hc) = (self.len, self.w.head_channels);
+        let (inner, vwidth) = (self.w.heads * hc, hc.next_multiple_of(block()));
+        let start = s * len * inner + head * hc;
+        let product =
+            |out_row| Product { a: left, a_row, a_step: 1, m: len, k, b: right, b_row, n: hc, out_row };
+        if vwidth == hc {
+            return product(inner).run(simd, zeros, &mut attended[start..]);
         }
-        .run(simd, &zeros, &mut b.head_out);
-        self.store_head(s, head, b);
+        head_out.resize(len * vwidth, 0.0);
+        product(vwidth).run(simd, zeros, head_out);
+        for i in 0..len {
+            attended[start + i * inner..][..hc].copy_from_slice(&head_out[i * vwidth..][..hc]);
+        }
     }
 }
 
-/// Rotates interleaved channel pairs (2j, 2j+1) by the position's angles.
+/// Rotates channel pairs (j, j + half) by the position's angles.
 #[inline(always)]
 fn rotate(v: &mut [f32], cos: &[f32], sin: &[f32]) {
-    for (j, pair) in v.chunks_exact_mut(2).enumerate() {
-        let (a, b) = (pair[0], pair[1]);
-        pair[0] = a * cos[j] - b * sin[j];
-        pair[1] = b * cos[j] + a * sin[j];
+    let (left, right) = v.split_at_mut(cos.len());
+    for (((a, b), c), s) in left.iter_mut().zip(right).zip(cos).zip(sin) {
+        (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
     }
 }

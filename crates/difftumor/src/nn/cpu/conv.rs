@@ -4,22 +4,26 @@
 //! are contiguous; output rows are then register tiles of a matrix product (`tile.rs`).
 //! A stride-2 transposed convolution is eight (or four) ordinary ones, one for each parity of the output position.
 use super::tile::{Run, Shared, Strides, arch, block, block_rows};
+use super::winograd;
 use crate::nn::{ConvGeometry, Padding};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// A padded copy of one item, `[d][h][w][channel]`.
-struct Padded {
-    data: Vec<f32>,
-    channels: usize,
+pub(super) struct Padded {
+    pub data: Vec<f32>,
+    /// Channels of a voxel, with those that only fill up vectors.
+    pub channels: usize,
     /// Elements from one h to the next, and from one d to the next.
-    row: usize,
-    plane: usize,
+    pub row: usize,
+    pub plane: usize,
 }
 
-/// Copies `x` `[C, D, H, W]` into channels-last order with `before`/`after` voxels of padding.
-fn pad_channels_last(
+/// Copies `x` `[C, D, H, W]` into channels-last order with `before`/`after` voxels of padding, and zeros for the
+/// channels from `filled` on.
+pub(super) fn pad_channels_last(
     x: &[f32],
+    filled: usize,
     channels: usize,
     n: [usize; 3],
     before: [usize; 3],
@@ -41,7 +45,7 @@ fn pad_channels_last(
         let (Some(d), Some(h)) = (source(i / p[1], 0), source(i % p[1], 1)) else { return };
         let start = (d * n[1] + h) * n[2];
         let inner = &mut out[before[2] * channels..][..n[2] * channels];
-        for c in 0..channels {
+        for c in 0..filled {
             let line = &x[c * volume + start..][..n[2]];
             for (w, v) in line.iter().enumerate() {
                 inner[w * channels + c] = *v;
@@ -196,8 +200,11 @@ pub fn conv3d(
     let in_channels = weight.len() / (out_channels * taps);
     assert_eq!(x.len(), in_channels * n.iter().product::<usize>(), "input against weight");
     let outputs = g.output_shape(n);
+    if winograd::applies(g, in_channels, out_channels, outputs) {
+        return winograd::conv3d(x, n, weight, &padded_bias(bias), out_channels, g, residual);
+    }
     let mut out = vec![0f32; out_channels * outputs.iter().product::<usize>()];
-    let input = pad_channels_last(x, in_channels, n, g.pad_before, g.pad_after, g.padding);
+    let input = pad_channels_last(x, in_channels, in_channels, n, g.pad_before, g.pad_after, g.padding);
     if out_channels == 1 {
         single_channel(&input, weight, bias[0], g, outputs, residual, &mut out);
         return out;
@@ -243,7 +250,7 @@ pub fn conv_transpose3d(
     let in_channels = weight.len() / (out_channels * all_taps);
     assert_eq!(x.len(), in_channels * n.iter().product::<usize>(), "input against weight");
     let rim = std::array::from_fn(|a| side(a, 1, 0));
-    let input = pad_channels_last(x, in_channels, n, rim, rim, padding);
+    let input = pad_channels_last(x, in_channels, in_channels, n, rim, rim, padding);
     let out_shape: [usize; 3] = std::array::from_fn(|a| n[a] * side(a, 2, 1));
     let mut out = vec![0f32; out_channels * out_shape.iter().product::<usize>()];
     let kernel: [usize; 3] = std::array::from_fn(|a| side(a, 2, 1));
