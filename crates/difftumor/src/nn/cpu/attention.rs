@@ -46,17 +46,18 @@ pub struct Weights<'a> {
     pub head_channels: usize,
 }
 
-/// Far below any score, so that e^(score - maximum) is nothing.
-const NEVER: f32 = -1e30;
-
+/// Softmax of the first `len` elements, times `scale`; the rest of the row, which only fills vectors, becomes 0.
 #[inline(always)]
-fn softmax<S: Simd>(simd: S, row: &mut [f32], scale: f32) {
+fn softmax<S: Simd>(simd: S, row: &mut [f32], len: usize, scale: f32) {
+    row[len..].fill(f32::NEG_INFINITY);
     let (vectors, rest) = S::as_simd_f32s(row);
     let most = vectors.iter().fold(simd.splat_f32s(f32::NEG_INFINITY), |m, v| simd.max_f32s(m, *v));
     let most = rest.iter().fold(simd.reduce_max_f32s(most), |m, v| m.max(*v));
     for v in row.iter_mut() {
         *v = exp(*v - most);
     }
+    // e^-87 times the factor would be subnormal numbers, which cost a hundred times as much.
+    row[len..].fill(0.0);
     let (vectors, rest) = S::as_simd_f32s(row);
     let sum = vectors.iter().fold(simd.splat_f32s(0.0), |s, v| simd.add_f32s(s, *v));
     let factor = scale / (simd.reduce_sum_f32s(sum) + rest.iter().sum::<f32>());
@@ -276,8 +277,7 @@ impl Layer<'_> {
                     *v += b;
                 }
             }
-            line[len..].fill(NEVER);
-            softmax(simd, line, 1.0);
+            softmax(simd, line, len, 1.0);
         }
         let values = &b.qkv[s * len * row + 2 * hc..];
         self.attend(
@@ -301,7 +301,7 @@ impl Layer<'_> {
         let sequence = &mut b.qkv[s * len * row..];
         let mut most = vec![f32::NEG_INFINITY; hc];
         for line in sequence.chunks_mut(row).take(len) {
-            softmax(simd, &mut line[..hc], (hc as f32).powf(-0.5));
+            softmax(simd, &mut line[..hc], hc, (hc as f32).powf(-0.5));
             for (m, k) in most.iter_mut().zip(&line[hc..2 * hc]) {
                 *m = if *k > *m { *k } else { *m };
             }
