@@ -4,7 +4,7 @@
 
 Each stage has two new processes, ours and theirs; a round is a turn of each, so that what else happens on the machine
 meets both. A turn repeats a short stage for about 0.2 s and counts its median; the table has medians over rounds.
-Memory is the peak of a whole process from the stage's preparation on, with its libraries, weights and inputs.
+Memory is the peak of the process above what it held with its libraries loaded: weights, inputs, buffers.
 """
 import argparse
 import json

@@ -153,7 +153,7 @@ def memory_mb(field):
 
 def serve(case):
     """One stage at a time; the first line of a stage also prepares it, runs it once and counts its operations."""
-    current, run, work = None, None, 0
+    current, run, work, libraries_mb = None, None, 0, memory_mb("VmRSS")
     for line in sys.stdin:
         stage, reps = line.split()
         if stage != current:
@@ -167,7 +167,8 @@ def serve(case):
             result = run()
             times.append((time.perf_counter() - start) * 1e3)
             del result
-        print(json.dumps({"stage": stage, "times_ms": times, "peak_mb": memory_mb("VmHWM"), "flops": work}), flush=True)
+        peak_mb = memory_mb("VmHWM") - libraries_mb
+        print(json.dumps({"stage": stage, "times_ms": times, "peak_mb": peak_mb, "flops": work}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 //! Our side of `just bench` (`reference/bench.py`), which alternates it with PyTorch, scipy and nibabel.
 //!
 //! Reads lines `STAGE REPS` from the standard input and answers each with one line of JSON: the stage, its times in
-//! ms and the peak memory in MB. The first line of a stage also prepares it and runs it once. Stages and their
-//! arguments are the ones of `STAGES` in that script; a first argument names the folder with its scan.
+//! ms and the peak memory in MB above what the process held at its start. The first line of a stage also prepares it
+//! and runs it once. Stages and their arguments are the ones of `STAGES` in that script; a first argument names the
+//! folder with its scan.
 //!
 //! Weights and inputs are random: times do not depend on them.
 use burn::tensor::{Device, Distribution, Tensor};
@@ -193,10 +194,10 @@ fn prepare(stage: &str, case: Option<&Path>) -> Run {
     found.unwrap_or_else(|| panic!("no stage {stage:?}"))
 }
 
-/// Peak resident memory in MB since the last reset, on Linux.
-fn peak_mb() -> f64 {
+/// A line of the process's status on Linux, in MB: `VmRSS` is its memory, `VmHWM` the peak of that.
+fn memory_mb(field: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap_or("VmHWM: 0 kB");
+    let line = status.lines().find(|l| l.starts_with(field)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|v| v.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
 
@@ -207,6 +208,7 @@ fn main() {
     // `cargo bench` adds options of its own.
     let case = std::env::args().skip(1).find(|a| !a.starts_with('-')).map(PathBuf::from);
     let mut current: Option<(String, Run)> = None;
+    let start_mb = memory_mb("VmRSS");
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("text");
         let (stage, reps) = line.split_once(' ').expect("a line `STAGE REPS`");
@@ -225,6 +227,7 @@ fn main() {
                 start.elapsed().as_secs_f64() * 1e3
             })
             .collect();
-        println!("{}", serde_json::json!({"stage": stage, "times_ms": times_ms, "peak_mb": peak_mb()}));
+        let peak_mb = memory_mb("VmHWM") - start_mb;
+        println!("{}", serde_json::json!({"stage": stage, "times_ms": times_ms, "peak_mb": peak_mb}));
     }
 }
