@@ -3,8 +3,12 @@ check:
     .ci/run
 
 # Time and memory of each stage.
-bench:
+stages:
     cargo bench --workspace
+
+# Each stage and layer against PyTorch, scipy and nibabel, in turns: target/bench/torch.md. Options: --rounds N, --only TEXT.
+bench *options:
+    reference/bench.sh {{ options }}
 
 # Compares with the published implementation's numbers: goldens/, or another set of the same kinds.
 golden set="":
