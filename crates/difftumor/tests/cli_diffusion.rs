@@ -134,6 +134,13 @@ fn damaged_and_wrong_runs_are_refused_before_any_case() {
     let out = dir.path().join("out");
     let (code, stderr) = synthesize(&files, &out, &["--model", text(&run.join("autoencoder"))]);
     assert!(code == 1 && stderr.contains("expected a Run of kind 'diffusion'"), "{stderr}");
+    let manifest = run.join("run.toml");
+    let good = std::fs::read_to_string(&manifest).unwrap();
+    assert!(good.contains("spacing_mm = 1.0"), "{good}");
+    std::fs::write(&manifest, good.replace("spacing_mm = 1.0", "spacing_mm = 2.0")).unwrap();
+    let (code, stderr) = synthesize(&files, &out, &["--model", text(&run)]);
+    assert!(code == 1 && stderr.contains("spacing_mm = 2"), "{stderr}");
+    std::fs::write(&manifest, good).unwrap();
     let weights = run.join("weights.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;

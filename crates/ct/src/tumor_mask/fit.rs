@@ -4,6 +4,7 @@
 //! a tumor can be a crescent or fall apart. Here a position is drawn again until the rest is a tumor; after a bounded
 //! number of tries the caller is told, who then draws another or a smaller shape.
 use super::place::{bounds, no_voxels};
+use crate::components::{Connectivity, components};
 use crate::draws::Draws;
 use crate::error::Result;
 use crate::measure::principal_axes_mm;
@@ -189,36 +190,9 @@ fn touches(tumor: &PlacedMask, occupied: &Array3<bool>, gap_vox: usize) -> bool 
 
 /// The largest 26-connected component; of equal ones the first in memory order.
 fn largest_component(mask: &Array3<bool>) -> Array3<bool> {
-    let (nx, ny, nz) = mask.dim();
-    let mut left = mask.clone();
-    let mut best: Vec<[usize; 3]> = Vec::new();
-    for (start, _) in mask.indexed_iter().filter(|(_, v)| **v) {
-        let start = <[usize; 3]>::from(start);
-        if !std::mem::take(&mut left[start]) {
-            continue;
-        }
-        let mut component = vec![start];
-        let mut next = 0;
-        while next < component.len() {
-            let [x, y, z] = component[next];
-            next += 1;
-            for i in x.saturating_sub(1)..(x + 2).min(nx) {
-                for j in y.saturating_sub(1)..(y + 2).min(ny) {
-                    for k in z.saturating_sub(1)..(z + 2).min(nz) {
-                        if std::mem::take(&mut left[[i, j, k]]) {
-                            component.push([i, j, k]);
-                        }
-                    }
-                }
-            }
-        }
-        if component.len() > best.len() {
-            best = component;
-        }
-    }
-    let mut out = Array3::from_elem(mask.dim(), false);
-    best.into_iter().for_each(|p| out[p] = true);
-    out
+    let parts = components(mask, Connectivity::Corners);
+    let largest = parts.largest().map(|c| c.label);
+    parts.keep(|c| Some(c.label) == largest)
 }
 
 #[cfg(test)]

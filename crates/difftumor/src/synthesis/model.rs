@@ -1,7 +1,7 @@
 //! A diffusion model with its autoencoder: paints a tumor into one crop (spec/synthesis.md section 4).
 use crate::autoencoder::Autoencoder;
 use crate::diffusion::{Condition, DiffusionConfig, LatentScale, NoiseSource, Unet3d, sample};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::Run;
 use crate::tensor::{from_crop, to_crop};
 use burn::tensor::Device;
@@ -43,6 +43,9 @@ impl DiffusionModel {
         let autoencoder_run = run.autoencoder()?;
         let autoencoder = Autoencoder::open(&autoencoder_run, device)?;
         let config = run.diffusion_config()?.clone();
+        for part in [&run, &autoencoder_run] {
+            check_preprocessing(part)?;
+        }
         let [low, high] = run.manifest().preprocessing.window_hu;
         Ok(Self {
             unet: Unet3d::open(&run, device)?,
@@ -90,4 +93,19 @@ impl DiffusionModel {
         let x = sample(&self.unet, &self.config, &condition, &mut DrawnNoise(draws));
         to_crop(self.autoencoder.decode(self.scale.restore(x)))
     }
+}
+
+/// Synthesis works on 1 mm voxels with RAS axes; a model made for others would paint tumors of the wrong size or turned.
+fn check_preprocessing(run: &Run) -> Result<()> {
+    let found = &run.manifest().preprocessing;
+    if found.spacing_mm == 1.0 && found.axes == "RAS" {
+        return Ok(());
+    }
+    Err(Error::format(
+        &run.dir().join(crate::run::MANIFEST),
+        "preprocessing",
+        "spacing_mm = 1.0 and axes = \"RAS\"",
+        format!("spacing_mm = {} and axes = {:?}", found.spacing_mm, found.axes),
+        "synthesis cannot use models made for other voxels yet",
+    ))
 }
