@@ -8,6 +8,7 @@ pub mod conv;
 pub mod nearest;
 pub mod norm;
 pub mod product;
+pub mod tape;
 pub mod tile;
 pub mod winograd;
 
@@ -16,9 +17,20 @@ use burn::tensor::{Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 /// A CPU tensor's values, contiguous, shared with the tensor.
+#[derive(Clone)]
 pub struct Values(FlexTensor);
 
 impl Values {
+    /// Copies only if the tensor is not contiguous.
+    fn of(t: FlexTensor) -> Self {
+        Self(if t.is_contiguous() { t } else { t.to_contiguous() })
+    }
+
+    /// Sides of the tensor.
+    pub fn shape(&self) -> Vec<usize> {
+        self.0.layout().shape().to_vec()
+    }
+
     /// The elements in C order.
     pub fn get(&self) -> &[f32] {
         let layout = self.0.layout();
@@ -29,8 +41,7 @@ impl Values {
 
 /// The values of a tensor on the plain CPU device; `None` for tensors that record gradients or lie elsewhere.
 pub fn values<const D: usize>(x: &Tensor<D>) -> Option<Values> {
-    let t = x.clone().try_into_primitive::<Flex>().ok()?;
-    Some(Values(if t.is_contiguous() { t } else { t.to_contiguous() }))
+    Some(Values::of(x.clone().try_into_primitive::<Flex>().ok()?))
 }
 
 /// A CPU tensor from values in C order.
