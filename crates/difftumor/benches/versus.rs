@@ -12,6 +12,7 @@ use difftumor::diffusion::{Condition, DiffusionConfig, LatentScale, NoiseSource,
 use difftumor::nn::attention::Axis;
 use difftumor::nn::{
     AttentionConfig, AttentionKind, Conv3dConfig, ConvGeometry, ConvTranspose3dConfig, GroupNorm, Padding,
+    TransposedGeometry,
 };
 use difftumor_ct::components::{Connectivity, components};
 use difftumor_ct::draws::{Draws, Stream};
@@ -63,13 +64,18 @@ fn layer(kind: &str, arguments: &[&str]) -> Option<Run> {
         ("conv", [from, to, kernel, stride, n, padding]) => {
             let padding = if *padding == "edge" { Padding::Edge } else { Padding::Zero };
             let geometry = ConvGeometry::same(sides(kernel), sides(stride), padding);
-            let layer = Conv3dConfig { channels: [number(from), number(to)], geometry }.init(&device());
+            let layer =
+                Conv3dConfig { channels: [number(from), number(to)], geometry, bias: true }.init(&device());
             let x = input(from, n);
             run(move || layer.forward(x.clone()))
         }
         ("up", [from, to, n]) => {
             let channels = [number(from), number(to)];
-            let config = ConvTranspose3dConfig { channels, doubled: [true; 3], padding: Padding::Edge };
+            let config = ConvTranspose3dConfig {
+                channels,
+                geometry: TransposedGeometry::doubling([true; 3], Padding::Edge),
+                bias: true,
+            };
             let (layer, x) = (config.init(&device()), input(from, n));
             run(move || layer.forward(x.clone()))
         }

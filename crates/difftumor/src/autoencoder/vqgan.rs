@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::nn::state::fill_from_run;
 use crate::nn::{
     Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d, ConvTranspose3dConfig, GroupNorm, Padding,
+    TransposedGeometry,
 };
 use crate::run::Run;
 use burn::module::Module;
@@ -61,8 +62,12 @@ struct ResBlock {
 
 /// A "same-pad" convolution: total padding kernel − stride by edge replication.
 fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv3d {
-    Conv3dConfig { channels, geometry: ConvGeometry::same([kernel; 3], [stride; 3], Padding::Edge) }
-        .init(device)
+    Conv3dConfig {
+        channels,
+        geometry: ConvGeometry::same([kernel; 3], [stride; 3], Padding::Edge),
+        bias: true,
+    }
+    .init(device)
 }
 
 impl ResBlock {
@@ -122,8 +127,12 @@ impl AutoencoderConfig {
                 let outputs = base << (levels - i);
                 let channels = [std::mem::replace(&mut inputs, outputs), outputs];
                 DecoderBlock {
-                    up: ConvTranspose3dConfig { channels, doubled: [true; 3], padding: Padding::Edge }
-                        .init(device),
+                    up: ConvTranspose3dConfig {
+                        channels,
+                        geometry: TransposedGeometry::doubling([true; 3], Padding::Edge),
+                        bias: true,
+                    }
+                    .init(device),
                     res1: ResBlock::new(outputs, groups, device),
                     res2: ResBlock::new(outputs, groups, device),
                 }

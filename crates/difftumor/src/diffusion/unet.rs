@@ -8,7 +8,7 @@ use crate::nn::attention::{Axis, Positions};
 use crate::nn::state::fill_from_run;
 use crate::nn::{
     Attention, AttentionConfig, AttentionKind, Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d,
-    ConvTranspose3dConfig, GroupNorm, Linear, Padding,
+    ConvTranspose3dConfig, GroupNorm, Linear, Padding, TransposedGeometry,
 };
 use crate::run::Run;
 use burn::module::{Initializer, Module, Param};
@@ -66,7 +66,7 @@ struct ResBlock {
 
 fn in_slice(channels: [usize; 2], kernel: usize, device: &Device) -> Conv3d {
     let geometry = ConvGeometry::same([1, kernel, kernel], [1; 3], Padding::Zero);
-    Conv3dConfig { channels, geometry }.init(device)
+    Conv3dConfig { channels, geometry, bias: true }.init(device)
 }
 
 impl ResBlock {
@@ -131,12 +131,17 @@ impl DiffusionConfig {
             Conv3dConfig {
                 channels: [c, c],
                 geometry: ConvGeometry::same([1, 4, 4], [1, 2, 2], Padding::Zero),
+                bias: true,
             }
             .init(device)
         };
         let grow = |c| {
-            ConvTranspose3dConfig { channels: [c, c], doubled: [false, true, true], padding: Padding::Zero }
-                .init(device)
+            ConvTranspose3dConfig {
+                channels: [c, c],
+                geometry: TransposedGeometry::doubling([false, true, true], Padding::Zero),
+                bias: true,
+            }
+            .init(device)
         };
         Unet3d {
             position_bias: Initializer::Normal { mean: 0.0, std: 1.0 }

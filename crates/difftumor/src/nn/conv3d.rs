@@ -1,8 +1,10 @@
-//! 3-D convolution and transposed convolution with zero or edge padding folded in.
+//! 3-D convolution with zero or edge padding folded in.
 use super::cpu;
+use super::cpu::conv_grad;
+use super::cpu::tape::{Gradient, Operand, record};
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::module::{conv_transpose3d, conv3d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
+use burn::tensor::module::conv3d;
+use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Device, Tensor};
 
 /// What lies beyond the border.
@@ -59,15 +61,17 @@ pub struct Conv3dConfig {
     pub channels: [usize; 2],
     /// Kernel, stride, padding.
     pub geometry: ConvGeometry,
+    /// Whether there is a bias.
+    pub bias: bool,
 }
 
-/// A convolution with bias.
+/// A convolution.
 #[derive(Module, Debug)]
 pub struct Conv3d {
     /// `[Co, Ci, kd, kh, kw]`.
     pub weight: Param<Tensor<5>>,
-    /// `[Co]`.
-    pub bias: Param<Tensor<1>>,
+    /// `[Co]`, or none.
+    pub bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     geometry: ConvGeometry,
 }
@@ -85,7 +89,7 @@ impl Conv3dConfig {
         let init = uniform(ci * d * h * w);
         Conv3d {
             weight: init.init([co, ci, d, h, w], device),
-            bias: init.init([co], device),
+            bias: self.bias.then(|| init.init([co], device)),
             geometry: self.geometry,
         }
     }
@@ -99,21 +103,46 @@ impl Conv3d {
 
     /// The same with `residual` `[B, Co, D', H', W']` added.
     pub fn forward_add(&self, x: Tensor<5>, residual: Option<Tensor<5>>) -> Tensor<5> {
-        let g = &self.geometry;
-        let [b, _, d, h, w] = x.dims();
-        if let (Some(v), Some(wt), Some(bias)) =
-            (cpu::values(&x), cpu::values(&self.weight.val()), cpu::values(&self.bias.val()))
-        {
-            let residual = residual.as_ref().map(|r| cpu::values(r).expect("residual on the input's device"));
-            let [d2, h2, w2] = g.output_shape([d, h, w]);
-            let co = bias.get().len();
-            let out = per_item(b, v.get(), co * d2 * h2 * w2, |i, item| {
-                let n = co * d2 * h2 * w2;
-                let r = residual.as_ref().map(|r| &r.get()[i * n..(i + 1) * n]);
-                cpu::conv::conv3d(item, [d, h, w], wt.get(), bias.get(), g, r)
-            });
-            return cpu::tensor(out, [b, co, d2, h2, w2]);
+        match (Operand::of(&x), Operand::of(&self.weight.val())) {
+            (Some(on_cpu), Some(weight)) => self.forward_cpu(on_cpu, x.dims(), weight, residual),
+            _ => self.forward_any(x, residual),
         }
+    }
+
+    fn forward_cpu(
+        &self,
+        x: Operand,
+        [b, _, d, h, w]: [usize; 5],
+        weight: Operand,
+        residual: Option<Tensor<5>>,
+    ) -> Tensor<5> {
+        let (g, n, co) = (self.geometry, [d, h, w], self.weight.val().dims()[0]);
+        let bias = bias_operand(self.bias.as_ref(), co);
+        let residual = residual.map(|r| Operand::of(&r).expect("residual on the input's device"));
+        let [d2, h2, w2] = g.output_shape(n);
+        let voxels = d2 * h2 * w2;
+        let out = per_item(b, x.get(), co * voxels, |i, item| {
+            let r = residual.as_ref().map(|r| &r.get()[i * co * voxels..(i + 1) * co * voxels]);
+            cpu::conv::conv3d(item, n, weight.get(), bias.get(), &g, r)
+        });
+        let (inputs, weights) = (weight.is_tracked().then(|| x.values()), weight.values());
+        let residual = residual.unwrap_or_else(|| Operand::constant(vec![]));
+        record([x, weight, bias, residual], out, [b, co, d2, h2, w2], move |gradient, wanted| {
+            [
+                Gradient::when(wanted[0], || conv_grad::data(gradient, n, weights.get(), co, &g)),
+                Gradient::when(wanted[1], || {
+                    let x = inputs.as_ref().expect("kept for a tracked weight");
+                    conv_grad::weight(x.get(), n, gradient, co, &g)
+                }),
+                Gradient::when(wanted[2], || conv_grad::bias(gradient, co, voxels)),
+                Gradient::Same,
+            ]
+        })
+    }
+
+    /// The same in Burn's operations.
+    fn forward_any(&self, x: Tensor<5>, residual: Option<Tensor<5>>) -> Tensor<5> {
+        let g = &self.geometry;
         let pairs: [(usize, usize); 3] = std::array::from_fn(|a| (g.pad_before[a], g.pad_after[a]));
         // Burn 0.22.1's conv3d refuses padding that differs before and after.
         let (x, padding) = match g.padding {
@@ -122,11 +151,19 @@ impl Conv3d {
             Padding::Edge => (x.pad(pairs, PadMode::Edge), [(0, 0); 3]),
         };
         let options = ConvOptions::new_with_padding(g.stride, padding, [1; 3], 1);
-        let y = conv3d(x, self.weight.val(), Some(self.bias.val()), options);
+        let y = conv3d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options);
         match residual {
             Some(r) => y + r,
             None => y,
         }
+    }
+}
+
+/// A bias of `channels`, zeros where the layer has none.
+pub(super) fn bias_operand(bias: Option<&Param<Tensor<1>>>, channels: usize) -> Operand {
+    match bias {
+        Some(b) => Operand::of(&b.val()).expect("bias on the weight's device"),
+        None => Operand::constant(vec![0.0; channels]),
     }
 }
 
@@ -146,70 +183,4 @@ pub(crate) fn per_item(
         out.extend_from_slice(&kernel(i, item));
     }
     out
-}
-
-/// Makes a [`ConvTranspose3d`].
-#[derive(Clone, Copy, Debug)]
-pub struct ConvTranspose3dConfig {
-    /// Input and output channels.
-    pub channels: [usize; 2],
-    /// Which of (D, H, W) double (kernel 4, stride 2); the others keep their size (kernel 1, stride 1).
-    pub doubled: [bool; 3],
-    /// What lies beyond the border: one voxel on each side of a doubled axis.
-    pub padding: Padding,
-}
-
-/// A transposed convolution that doubles sides, with bias.
-#[derive(Module, Debug)]
-pub struct ConvTranspose3d {
-    /// `[Ci, Co, k, k, k]`.
-    pub weight: Param<Tensor<5>>,
-    /// `[Co]`.
-    pub bias: Param<Tensor<1>>,
-    #[module(skip)]
-    doubled: [bool; 3],
-    #[module(skip)]
-    padding: Padding,
-}
-
-impl ConvTranspose3dConfig {
-    /// A layer with random weights.
-    pub fn init(&self, device: &Device) -> ConvTranspose3d {
-        let [ci, co] = self.channels;
-        let [d, h, w] = self.doubled.map(|yes| if yes { 4 } else { 1 });
-        let init = uniform(co * d * h * w);
-        ConvTranspose3d {
-            weight: init.init([ci, co, d, h, w], device),
-            bias: init.init([co], device),
-            doubled: self.doubled,
-            padding: self.padding,
-        }
-    }
-}
-
-impl ConvTranspose3d {
-    /// `[B, Ci, D, H, W]` → `[B, Co, D', H', W']` with the doubled sides.
-    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let [b, _, d, h, w] = x.dims();
-        let [d2, h2, w2]: [usize; 3] =
-            std::array::from_fn(|a| [d, h, w][a] * if self.doubled[a] { 2 } else { 1 });
-        if let (Some(v), Some(wt), Some(bias)) =
-            (cpu::values(&x), cpu::values(&self.weight.val()), cpu::values(&self.bias.val()))
-        {
-            let co = bias.get().len();
-            let out = per_item(b, v.get(), co * d2 * h2 * w2, |_, item| {
-                cpu::conv::conv_transpose3d(item, [d, h, w], wt.get(), bias.get(), self.doubled, self.padding)
-            });
-            return cpu::tensor(out, [b, co, d2, h2, w2]);
-        }
-        let per_axis = |yes: usize, no: usize| self.doubled.map(|d| if d { yes } else { no });
-        // Trimming k - 1 = 3 of an edge-padded input's result is the same as trimming 1 of the bare input's
-        // when the padding is zero.
-        let (x, trim) = match self.padding {
-            Padding::Zero => (x, per_axis(1, 0)),
-            Padding::Edge => (x.pad(per_axis(1, 0).map(|p| (p, p)), PadMode::Edge), per_axis(3, 0)),
-        };
-        let options = ConvTransposeOptions::new(per_axis(2, 1), trim, [0; 3], [1; 3], 1);
-        conv_transpose3d(x, self.weight.val(), Some(self.bias.val()), options)
-    }
 }

@@ -1,8 +1,7 @@
-//! Direct 3-D convolution and transposed convolution on the CPU, forward.
+//! Direct 3-D convolution on the CPU, forward.
 //!
 //! The input is copied once into a padded channels-last buffer, where the terms of one kernel row (kw × channels)
 //! are contiguous; output rows are then register tiles of a matrix product (`tile.rs`).
-//! A stride-2 transposed convolution is eight (or four) ordinary ones, one for each parity of the output position.
 use super::tile::{Run, Shared, Strides, arch, block, block_rows};
 use super::winograd;
 use crate::nn::{ConvGeometry, Padding};
@@ -66,7 +65,7 @@ pub(super) fn pad_channels_last(
 
 /// Weights as `[column block][tap][input channel][block]`, zero where the block passes the last output channel.
 /// `at(o, i, tap)` reads the original.
-fn pack(
+pub(super) fn pack(
     out_channels: usize,
     in_channels: usize,
     taps: usize,
@@ -86,22 +85,22 @@ fn pack(
 }
 
 /// A stride-1 or strided correlation of a padded input with packed weights.
-struct Correlation<'a> {
-    input: &'a Padded,
-    weights: &'a [f32],
-    bias: &'a [f32], // padded to whole blocks
-    kernel: [usize; 3],
-    stride: [usize; 3],
+pub(super) struct Correlation<'a> {
+    pub input: &'a Padded,
+    pub weights: &'a [f32],
+    pub bias: &'a [f32], // padded to whole blocks
+    pub kernel: [usize; 3],
+    pub stride: [usize; 3],
     /// Where in the padded input the first output's first tap lies.
-    origin: [usize; 3],
-    out_channels: usize,
+    pub origin: [usize; 3],
+    pub out_channels: usize,
     /// Number of outputs along each axis.
-    outputs: [usize; 3],
+    pub outputs: [usize; 3],
     /// Output `o` is stored at `o * out_step + out_origin` of a volume of shape `out_shape`.
-    out_step: [usize; 3],
-    out_origin: [usize; 3],
-    out_shape: [usize; 3],
-    residual: Option<&'a [f32]>,
+    pub out_step: [usize; 3],
+    pub out_origin: [usize; 3],
+    pub out_shape: [usize; 3],
+    pub residual: Option<&'a [f32]>,
 }
 
 /// One row of outputs along w, for all output channels.
@@ -166,7 +165,7 @@ impl WithSimd for RowKernel<'_, '_> {
     }
 }
 
-fn correlate(c: &Correlation, out: &mut [f32]) {
+pub(super) fn correlate(c: &Correlation, out: &mut [f32]) {
     assert_eq!(out.len(), c.out_channels * c.out_shape.iter().product::<usize>());
     let shared = Shared::new(out);
     let rows = c.outputs[0] * c.outputs[1];
@@ -179,7 +178,7 @@ fn correlate(c: &Correlation, out: &mut [f32]) {
     );
 }
 
-fn padded_bias(bias: &[f32]) -> Vec<f32> {
+pub(super) fn padded_bias(bias: &[f32]) -> Vec<f32> {
     let mut b = bias.to_vec();
     b.resize(bias.len().div_ceil(block()) * block(), 0.0);
     b
@@ -227,63 +226,6 @@ pub fn conv3d(
         },
         &mut out,
     );
-    out
-}
-
-/// Transposed convolution of one item with kernel 4, stride 2, so that each side doubles, on the axes where
-/// `doubled` is set, and kernel 1 on the others. `x` `[Ci, D, H, W]`, `weight` `[Ci, Co, k, k, k]`.
-///
-/// With one voxel of padding on each side (edge or zero), output 2m is `x[m]·w[3] + x[m+1]·w[1]` and output 2m+1 is
-/// `x[m+1]·w[2] + x[m+2]·w[0]` in padded indices (spec/autoencoder.md section 2).
-pub fn conv_transpose3d(
-    x: &[f32],
-    n: [usize; 3],
-    weight: &[f32],
-    bias: &[f32],
-    doubled: [bool; 3],
-    padding: Padding,
-) -> Vec<f32> {
-    let out_channels = bias.len();
-    let side = |a: usize, yes: usize, no: usize| if doubled[a] { yes } else { no };
-    let k: [usize; 3] = std::array::from_fn(|a| side(a, 4, 1));
-    let all_taps: usize = k.iter().product();
-    let in_channels = weight.len() / (out_channels * all_taps);
-    assert_eq!(x.len(), in_channels * n.iter().product::<usize>(), "input against weight");
-    let rim = std::array::from_fn(|a| side(a, 1, 0));
-    let input = pad_channels_last(x, in_channels, in_channels, n, rim, rim, padding);
-    let out_shape: [usize; 3] = std::array::from_fn(|a| n[a] * side(a, 2, 1));
-    let mut out = vec![0f32; out_channels * out_shape.iter().product::<usize>()];
-    let kernel: [usize; 3] = std::array::from_fn(|a| side(a, 2, 1));
-    let bias = padded_bias(bias);
-    for parity in 0..8usize {
-        let parity: [usize; 3] = std::array::from_fn(|a| parity >> a & 1);
-        if (0..3).any(|a| parity[a] == 1 && !doubled[a]) {
-            continue;
-        }
-        let tap_of = |t: usize, a: usize| if doubled[a] { 3 - parity[a] - 2 * t } else { 0 };
-        let weights = pack(out_channels, in_channels, kernel.iter().product(), |o, i, t| {
-            let (d, h, w) = (t / (kernel[1] * kernel[2]), t / kernel[2] % kernel[1], t % kernel[2]);
-            let tap = (tap_of(d, 0) * k[1] + tap_of(h, 1)) * k[2] + tap_of(w, 2);
-            weight[(i * out_channels + o) * all_taps + tap]
-        });
-        correlate(
-            &Correlation {
-                input: &input,
-                weights: &weights,
-                bias: &bias,
-                kernel,
-                stride: [1; 3],
-                origin: parity,
-                out_channels,
-                outputs: n,
-                out_step: std::array::from_fn(|a| side(a, 2, 1)),
-                out_origin: parity,
-                out_shape,
-                residual: None,
-            },
-            &mut out,
-        );
-    }
     out
 }
 

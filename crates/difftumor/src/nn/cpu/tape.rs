@@ -2,7 +2,7 @@
 //!
 //! Works on Burn's autodiff primitives directly, so that one function per kernel serves tensors that record
 //! gradients and those that do not. Tensors on other devices give no [`Operand`], and take Burn's operations.
-use super::{Values, tensor};
+use super::{BURN_ONLY, Values, tensor};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
@@ -25,6 +25,9 @@ pub struct Operand {
 impl Operand {
     /// `None` for tensors that do not lie on the CPU device.
     pub fn of<const D: usize>(x: &Tensor<D>) -> Option<Self> {
+        if BURN_ONLY.get() {
+            return None;
+        }
         if let Ok(plain) = x.clone().try_into_primitive::<Flex>() {
             return Some(Self { values: Values::of(plain), node: None });
         }
@@ -32,9 +35,20 @@ impl Operand {
         Some(Self { values: Values::of(node.primitive().clone()), node: Some(node) })
     }
 
+    /// Values that no gradient is wanted for.
+    pub fn constant(values: Vec<f32>) -> Self {
+        let n = values.len();
+        Self { values: Values::of(FlexTensor::from_data(TensorData::new(values, [n]))), node: None }
+    }
+
     /// The elements in C order.
     pub fn get(&self) -> &[f32] {
         self.values.get()
+    }
+
+    /// Whether a gradient is wanted for it.
+    pub fn is_tracked(&self) -> bool {
+        self.node.as_ref().is_some_and(Node::is_tracked)
     }
 
     /// The values, shared: what a gradient rule keeps. (A rule that kept the operand would keep the graph alive.)
@@ -51,6 +65,13 @@ pub enum Gradient {
     Same,
     /// Its values, in C order of the operand.
     Of(Vec<f32>),
+}
+
+impl Gradient {
+    /// The values that `f` computes, if wanted.
+    pub fn when(wanted: bool, f: impl FnOnce() -> Vec<f32>) -> Self {
+        if wanted { Self::Of(f()) } else { Self::None }
+    }
 }
 
 /// From the result's gradient, and which operands want theirs, to the gradients of all operands.
