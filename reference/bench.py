@@ -23,7 +23,34 @@ THREADS = 2
 TURN_MS = 200
 
 # Name, stage as `versus.rs` and `bench_torch.py` know it; third: theirs where it is another one.
-# conv:INPUTS:OUTPUTS:KERNEL:STRIDE:INPUT SIDES:PADDING, up:INPUTS:OUTPUTS:INPUT SIDES, norm:CHANNELS:GROUPS:SIDES.
+# conv:INPUTS:OUTPUTS:KERNEL:STRIDE:INPUT SIDES:PADDING, up:INPUTS:OUTPUTS:INPUT SIDES, grow:INPUTS:OUTPUTS:KERNEL:INPUT
+# SIDES, norm:CHANNELS:GROUPS:SIDES, instance:CHANNELS:SIDES (with a PReLU); grad:LAYER is forward and backward.
+LAYERS = [
+    ("conv 1→16, 3³, 96³", "conv:1:16:3x3x3:1x1x1:96x96x96:edge"),
+    ("conv 16→32, 4³ stride 2, 96³", "conv:16:32:4x4x4:2x2x2:96x96x96:edge"),
+    ("conv 32→64, 4³ stride 2, 48³", "conv:32:64:4x4x4:2x2x2:48x48x48:edge"),
+    ("conv 32→32, 3³, 96³", "conv:32:32:3x3x3:1x1x1:96x96x96:edge"),
+    ("conv 64→64, 3³, 48³", "conv:64:64:3x3x3:1x1x1:48x48x48:edge"),
+    ("conv 64→64, 3³, 24³", "conv:64:64:3x3x3:1x1x1:24x24x24:edge"),
+    ("conv 32→1, 3³, 96³", "conv:32:1:3x3x3:1x1x1:96x96x96:edge"),
+    ("transposed conv 64→64, 4³ stride 2, 24³ → 48³", "up:64:64:24x24x24"),
+    ("transposed conv 64→32, 4³ stride 2, 48³ → 96³", "up:64:32:48x48x48"),
+    ("conv 17→24, 1×7×7, 24³", "conv:17:24:1x7x7:1x1x1:24x24x24:zero"),
+    ("conv 24→24, 1×3×3, 24³", "conv:24:24:1x3x3:1x1x1:24x24x24:zero"),
+    ("conv 96→96, 1×3×3, 24×6×6", "conv:96:96:1x3x3:1x1x1:24x6x6:zero"),
+    ("conv 192→192, 1×3×3, 24×3×3", "conv:192:192:1x3x3:1x1x1:24x3x3:zero"),
+    ("conv 24→24, 1×4×4 stride 1×2×2, 24³", "conv:24:24:1x4x4:1x2x2:24x24x24:zero"),
+    ("conv 1→16, 3³ stride 2, 96³", "conv:1:16:3x3x3:2x2x2:96x96x96:zero"),
+    ("conv 16→16, 3³, 48³", "conv:16:16:3x3x3:1x1x1:48x48x48:zero"),
+    ("conv 128→256, 3³, 6³", "conv:128:256:3x3x3:1x1x1:6x6x6:zero"),
+    ("transposed conv 32→3, 3³ stride 2, 48³ → 96³", "grow:32:3:3:48x48x48"),
+    ("transposed conv 128→64, 2³ stride 2, 12³ → 24³", "grow:128:64:2:12x12x12"),
+    ("GroupNorm (32 groups) + SiLU, 32 channels, 96³", "norm:32:32:96x96x96"),
+    ("GroupNorm (32 groups) + SiLU, 64 channels, 24³", "norm:64:32:24x24x24"),
+    ("InstanceNorm + PReLU, 16 channels, 48³", "instance:16:48x48x48"),
+    ("slice attention, 24 channels, 24³", "attention:slice:24:24x24x24"),
+    ("depth attention, 24 channels, 24³", "attention:depth:24:24x24x24"),
+]
 STAGES = {
     "Networks": [
         ("encode 96³", "encode"),
@@ -32,25 +59,12 @@ STAGES = {
         ("decode 96³, search included", "decode"),
         ("whole early tumor: condition, 4 steps, decode", "tumor"),
     ],
-    "Layers": [
-        ("conv 1→16, 3³, 96³", "conv:1:16:3x3x3:1x1x1:96x96x96:edge"),
-        ("conv 16→32, 4³ stride 2, 96³", "conv:16:32:4x4x4:2x2x2:96x96x96:edge"),
-        ("conv 32→64, 4³ stride 2, 48³", "conv:32:64:4x4x4:2x2x2:48x48x48:edge"),
-        ("conv 32→32, 3³, 96³", "conv:32:32:3x3x3:1x1x1:96x96x96:edge"),
-        ("conv 64→64, 3³, 48³", "conv:64:64:3x3x3:1x1x1:48x48x48:edge"),
-        ("conv 64→64, 3³, 24³", "conv:64:64:3x3x3:1x1x1:24x24x24:edge"),
-        ("conv 32→1, 3³, 96³", "conv:32:1:3x3x3:1x1x1:96x96x96:edge"),
-        ("transposed conv 64→64, 4³ stride 2, 24³ → 48³", "up:64:64:24x24x24"),
-        ("transposed conv 64→32, 4³ stride 2, 48³ → 96³", "up:64:32:48x48x48"),
-        ("conv 17→24, 1×7×7, 24³", "conv:17:24:1x7x7:1x1x1:24x24x24:zero"),
-        ("conv 24→24, 1×3×3, 24³", "conv:24:24:1x3x3:1x1x1:24x24x24:zero"),
-        ("conv 96→96, 1×3×3, 24×6×6", "conv:96:96:1x3x3:1x1x1:24x6x6:zero"),
-        ("conv 192→192, 1×3×3, 24×3×3", "conv:192:192:1x3x3:1x1x1:24x3x3:zero"),
-        ("conv 24→24, 1×4×4 stride 1×2×2, 24³", "conv:24:24:1x4x4:1x2x2:24x24x24:zero"),
-        ("GroupNorm (32 groups) + SiLU, 32 channels, 96³", "norm:32:32:96x96x96"),
-        ("GroupNorm (32 groups) + SiLU, 64 channels, 24³", "norm:64:32:24x24x24"),
-        ("slice attention, 24 channels, 24³", "attention:slice:24:24x24x24"),
-        ("depth attention, 24 channels, 24³", "attention:depth:24:24x24x24"),
+    "Layers, forward": LAYERS,
+    "Layers, forward and backward": [(f"{name}, with gradients", f"grad:{stage}") for name, stage in LAYERS],
+    "Training steps (batch 1; forward, gradients, optimiser)": [
+        ("autoencoder 96³: reconstruction and commitment, Adam", "train:autoencoder"),
+        ("diffusion 24³ latents: L1, Adam", "train:diffusion"),
+        ("segmentation U-Net 96³: Dice + cross entropy, AdamW", "train:unet"),
     ],
     "Scans (512×512×119 voxels of 0.74×0.74×1.6 mm)": [
         ("linear to 1 mm: scipy zoom", "ct:linear"),

@@ -42,6 +42,8 @@ def check(folder):
     for name in ["unet3d_8", "unet3d_noncubic"]:
         g = load_file(folder / f"{name}.safetensors")
         compare(f"{name} prediction", unet(g["x"], g["t"], g["cond"]), g["out"])
+    segmentation, g = models.fill_by_rule(models.SegUnet()), load_file(folder / "seg_unet.safetensors")
+    compare("seg_unet prediction", segmentation(g["x32"]), g["out32"])
     return all(difference <= TOLERANCE for difference in worst)  # not a number is no agreement
 
 
@@ -49,23 +51,37 @@ def sides(text):
     return [int(n) for n in text.split("x")]
 
 
+# Layers give a function, its parameters and its input.
+
+
 def conv(inputs, outputs, kernel, stride, n, padding):
     kernel, stride = sides(kernel), sides(stride)
     mode = {"edge": "replicate", "zero": "zeros"}[padding]
     pad = [(k - s + 1) // 2 for k, s in zip(kernel, stride)]
     layer = nn.Conv3d(int(inputs), int(outputs), kernel, stride, pad, padding_mode=mode)
-    x = torch.randn(1, int(inputs), *sides(n))
-    return lambda: layer(x)
+    return layer, layer.parameters(), torch.randn(1, int(inputs), *sides(n))
 
 
 def up(inputs, outputs, n):
-    layer, x = models.EdgeUp(int(inputs), int(outputs)), torch.randn(1, int(inputs), *sides(n))
-    return lambda: layer(x)
+    layer = models.EdgeUp(int(inputs), int(outputs))
+    return layer, layer.parameters(), torch.randn(1, int(inputs), *sides(n))
+
+
+def grow(inputs, outputs, kernel, n):
+    """Transposed convolution of stride 2 with zeros around: kernels 2 and 3."""
+    odd = int(kernel) % 2
+    layer = nn.ConvTranspose3d(int(inputs), int(outputs), int(kernel), 2, padding=odd, output_padding=odd)
+    return layer, layer.parameters(), torch.randn(1, int(inputs), *sides(n))
 
 
 def norm(channels, groups, n):
-    layer, x = nn.GroupNorm(int(groups), int(channels)), torch.randn(1, int(channels), *sides(n))
-    return lambda: F.silu(layer(x))
+    layer = nn.GroupNorm(int(groups), int(channels))
+    return lambda x: F.silu(layer(x)), layer.parameters(), torch.randn(1, int(channels), *sides(n))
+
+
+def instance(channels, n):
+    layer = models.Adn(int(channels))
+    return layer, layer.parameters(), torch.randn(1, int(channels), *sides(n))
 
 
 def attention(axis, channels, n):
@@ -73,9 +89,51 @@ def attention(axis, channels, n):
     x = torch.randn(1, c, *n)
     if axis == "slice":
         layer = models.SliceAttention(c)
-        return lambda: layer(x)
-    layer, positions = models.SequenceAttention(c), models.PositionBias()(n[0])
-    return lambda: layer(x, positions)
+        return layer, layer.parameters(), x
+    layer, bias = models.SequenceAttention(c), models.PositionBias()
+    return lambda x: layer(x, bias(n[0])), [*layer.parameters(), *bias.parameters()], x
+
+
+def inference(f, _, x):
+    return lambda: f(x)
+
+
+def gradients(f, parameters, x):
+    """Forward, and the gradients of the input and all parameters."""
+    leaves = [x.requires_grad_(), *parameters]
+    g = torch.randn_like(f(x))
+
+    def step():
+        for leaf in leaves:
+            leaf.grad = None
+        f(x).backward(g)
+
+    return step
+
+
+def train(stage):
+    """One step at batch 1: forward, gradients, optimiser."""
+    if stage == "unet":
+        net, x = models.fill_by_rule(models.SegUnet()), torch.randn(1, 1, 96, 96, 96)
+        label, optimiser = torch.randint(0, 3, (1, 96, 96, 96)), torch.optim.AdamW(net.parameters(), lr=2e-4)
+        loss = lambda: models.dice_ce(net(x), label)
+    elif stage == "diffusion":
+        net, t = models.fill_by_rule(models.Unet3d()), torch.tensor([1])
+        x, noise = torch.randn(2, 1, 8, 24, 24, 24)
+        cond, optimiser = torch.randn(1, 9, 24, 24, 24), torch.optim.Adam(net.parameters(), lr=1e-4)
+        loss = lambda: F.l1_loss(net(x, t, cond), noise)
+    else:
+        net, x = models.fill_by_rule(models.Autoencoder()), torch.randn(1, 1, 96, 96, 96).clamp(-1, 1)
+        optimiser = torch.optim.Adam(net.parameters(), lr=3e-4)
+        loss = lambda: net.reconstruction_loss(x)
+
+    def step():
+        optimiser.zero_grad()
+        loss().backward()
+        optimiser.step()
+
+    net.train()
+    return step
 
 
 def sgemm(n):
@@ -127,14 +185,21 @@ def voxels(stage, case):
     return lambda: ndimage.distance_transform_edt(liver, sampling=spacing)
 
 
-LAYERS = {"conv": conv, "up": up, "norm": norm, "attention": attention, "sgemm": sgemm}
+LAYERS = {"conv": conv, "up": up, "grow": grow, "norm": norm, "instance": instance, "attention": attention}
 
 
 def prepare(stage, case):
     kind, *arguments = stage.split(":")
-    if kind == "ct":
-        return voxels(*arguments, case)
-    return LAYERS[kind](*arguments) if kind in LAYERS else network(stage)
+    match kind:
+        case "ct":
+            return voxels(*arguments, case)
+        case "sgemm":
+            return sgemm(*arguments)
+        case "train":
+            return train(*arguments)
+        case "grad":
+            return gradients(*LAYERS[arguments[0]](*arguments[1:]))
+    return inference(*LAYERS[kind](*arguments)) if kind in LAYERS else network(stage)
 
 
 def flops(run):
@@ -153,21 +218,23 @@ def memory_mb(field):
 
 def serve(case):
     """One stage at a time; the first line of a stage also prepares it, runs it once and counts its operations."""
-    flops(conv("8", "8", "3x3x3", "1x1x1", "8x8x8", "zero"))  # libraries load parts of themselves at first use
+    flops(prepare("conv:8:8:3x3x3:1x1x1:8x8x8:zero", None))  # libraries load parts of themselves at first use
     current, run, work, libraries_mb = None, None, 0, memory_mb("VmRSS")
     for line in sys.stdin:
         stage, reps = line.split()
-        if stage != current:
-            current, run = stage, prepare(stage, case)
-            work = flops(run)
-            run()
-            pathlib.Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the preparation
-        times = []
-        for _ in range(int(reps)):
-            start = time.perf_counter()
-            result = run()
-            times.append((time.perf_counter() - start) * 1e3)
-            del result
+        learns = stage.startswith(("grad:", "train:"))
+        with torch.inference_mode(not learns), torch.set_grad_enabled(learns):
+            if stage != current:
+                current, run = stage, prepare(stage, case)
+                work = flops(run)
+                run()
+                pathlib.Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the preparation
+            times = []
+            for _ in range(int(reps)):
+                start = time.perf_counter()
+                result = run()
+                times.append((time.perf_counter() - start) * 1e3)
+                del result
         peak_mb = memory_mb("VmHWM") - libraries_mb
         print(json.dumps({"stage": stage, "times_ms": times, "peak_mb": peak_mb, "flops": work}), flush=True)
 

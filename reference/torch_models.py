@@ -89,6 +89,12 @@ class Codebook(nn.Module):
         b, _, d, h, w = shape
         return self.embeddings[indices].view(b, d, h, w, 8).movedim(-1, 1).contiguous()
 
+    def quantise(self, z):
+        """Codes with z's gradient, and the commitment loss."""
+        with torch.no_grad():
+            codes = self.lookup(self.indices(z), z.shape)
+        return (codes - z).detach() + z, 0.25 * F.mse_loss(z, codes)
+
 
 class Autoencoder(nn.Module):
     def __init__(self):
@@ -109,6 +115,11 @@ class Autoencoder(nn.Module):
 
     def decode(self, z):
         return self.decoder(self.post_vq_conv(self.codebook.lookup(self.codebook.indices(z), z.shape)))
+
+    def reconstruction_loss(self, x):
+        """The terms of the generator pass that need no other network: 4 L1 + commitment."""
+        codes, commitment = self.codebook.quantise(self.encode(x))
+        return 4 * F.l1_loss(self.decoder(self.post_vq_conv(codes)), x) + commitment
 
 
 # --- diffusion: U-Net on [B, 17, F, H, W]; only H and W shrink, depth attention joins the slices ---
@@ -263,6 +274,73 @@ class Unet3d(nn.Module):
         return last(res(torch.cat((x, first), dim=1)))
 
 
+# --- segmentation: MONAI's residual U-Net as the published code configures it; 3 classes, total stride 16 ---
+
+
+class Adn(nn.Module):
+    """Instance norm without weights, then a PReLU with one slope."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.N, self.A = nn.InstanceNorm3d(c), nn.PReLU()
+
+    def forward(self, x):
+        return self.A(self.N(x))
+
+
+def unit(a, b, stride=1, conv_only=False):
+    conv = nn.Conv3d(a, b, 3, stride, padding=1)
+    return Block(conv=conv) if conv_only else Block(conv=conv, adn=Adn(b))
+
+
+class ResidualUnit(nn.Module):
+    def __init__(self, residual, **units):
+        super().__init__()
+        self.conv, self.residual = Block(**units), residual
+
+    def forward(self, x):
+        return self.residual(x) + self.conv(x)
+
+
+class SkipConnection(nn.Module):
+    def __init__(self, submodule):
+        super().__init__()
+        self.submodule = submodule
+
+    def forward(self, x):
+        return torch.cat((x, self.submodule(x)), dim=1)
+
+
+class SegUnet(nn.Module):
+    def __init__(self, widths=(16, 32, 64, 128, 256), inputs=1, classes=3):
+        super().__init__()
+        self.model = self._level(inputs, classes, 0, widths)
+
+    def _level(self, a, b, i, widths):
+        c = widths[i]
+        if i == len(widths) - 1:
+            return ResidualUnit(nn.Conv3d(a, c, 1), unit0=unit(a, c), unit1=unit(c, c))
+        down = ResidualUnit(nn.Conv3d(a, c, 3, 2, padding=1), unit0=unit(a, c, 2), unit1=unit(c, c))
+        last = i == len(widths) - 2
+        below = self._level(c, c, i + 1, widths)
+        joined = c + (widths[i + 1] if last else c)
+        grow = Block(conv=nn.ConvTranspose3d(joined, b, 3, 2, padding=1, output_padding=1), adn=Adn(b))
+        end = ResidualUnit(nn.Identity(), unit0=unit(b, b, conv_only=i == 0))
+        return nn.Sequential(down, SkipConnection(below), nn.Sequential(grow, end))
+
+    def forward(self, x):
+        return self.model(x)
+
+
+def dice_ce(logits, label):
+    """1 - Dice of all classes (squared denominator) plus cross entropy; `label` [B, D, H, W]."""
+    p = logits.softmax(1)
+    g = F.one_hot(label, logits.shape[1]).movedim(-1, 1).to(p.dtype)
+    axes = (2, 3, 4)
+    dice = 2 * (p * g).sum(axes) / (p.square().sum(axes) + g.square().sum(axes) + 1e-6)
+    return (1 - dice).mean() + F.cross_entropy(logits, label)
+
+
 # --- one early tumor: T = 4, DDPM ---
 
 
@@ -320,10 +398,12 @@ def fill_by_rule(module):
             last, fan = key.rsplit(".")[-1], tensor.numel() / shape[0]
             if key.endswith("codebook.embeddings"):
                 scale, offset = 1.0, 0.0
-            elif last == "gamma" or (last == "weight" and len(shape) == 1):
+            elif last == "gamma" or (last == "weight" and len(shape) == 1 and not key.endswith(".A.weight")):
                 scale, offset = 0.1, 1.0
             elif len(shape) >= 2:
                 scale, offset = 0.9 * math.sqrt(3 / fan), 0.0
+            elif key.endswith(".A.weight"):
+                scale, offset = 0.05, 0.25
             else:
                 scale, offset = 0.05, 0.0
             tensor.copy_(hash_sym(key, shape) * np.float32(scale) + np.float32(offset))
