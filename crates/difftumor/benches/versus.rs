@@ -10,6 +10,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 use difftumor::autoencoder::{Autoencoder, AutoencoderConfig};
 use difftumor::diffusion::{Condition, DiffusionConfig, LatentScale, NoiseSource, sample};
 use difftumor::nn::attention::Axis;
+use difftumor::nn::cpu::tape::{Gradient, Operand, record};
 use difftumor::nn::{
     AttentionConfig, AttentionKind, Conv3dConfig, ConvGeometry, ConvTranspose3dConfig, GroupNorm, Padding,
     TransposedGeometry,
@@ -35,8 +36,8 @@ fn device() -> Device {
     Device::flex()
 }
 
-fn random(shape: [usize; 5]) -> Tensor<5> {
-    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device())
+fn random(shape: [usize; 5], device: &Device) -> Tensor<5> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
 }
 
 fn number(text: &str) -> usize {
@@ -49,40 +50,48 @@ fn sides(text: &str) -> [usize; 3] {
     all.try_into().unwrap_or_else(|_| panic!("{text:?} are not three sides"))
 }
 
-fn input(channels: &str, n: &str) -> Tensor<5> {
-    let [d, h, w] = sides(n);
-    random([1, number(channels), d, h, w])
-}
-
 fn run(mut f: impl FnMut() -> Tensor<5> + 'static) -> Run {
     Box::new(move || drop(black_box(f())))
 }
 
+/// A layer's function, with its input.
+type Layer = (Box<dyn Fn(Tensor<5>) -> Tensor<5>>, Tensor<5>);
+
 /// One layer: what it is, then its arguments, as after the stage's name.
-fn layer(kind: &str, arguments: &[&str]) -> Option<Run> {
+fn layer(kind: &str, arguments: &[&str], device: &Device) -> Option<Layer> {
+    let input = |channels: &str, n: &str| {
+        let [d, h, w] = sides(n);
+        random([1, number(channels), d, h, w], device)
+    };
     Some(match (kind, arguments) {
         ("conv", [from, to, kernel, stride, n, padding]) => {
             let padding = if *padding == "edge" { Padding::Edge } else { Padding::Zero };
             let geometry = ConvGeometry::same(sides(kernel), sides(stride), padding);
-            let layer =
-                Conv3dConfig { channels: [number(from), number(to)], geometry, bias: true }.init(&device());
-            let x = input(from, n);
-            run(move || layer.forward(x.clone()))
+            let config = Conv3dConfig { channels: [number(from), number(to)], geometry, bias: true };
+            let layer = config.init(device);
+            (Box::new(move |x| layer.forward(x)), input(from, n))
         }
         ("up", [from, to, n]) => {
-            let channels = [number(from), number(to)];
-            let config = ConvTranspose3dConfig {
-                channels,
-                geometry: TransposedGeometry::doubling([true; 3], Padding::Edge),
-                bias: true,
+            let geometry = TransposedGeometry::doubling([true; 3], Padding::Edge);
+            let config = ConvTranspose3dConfig { channels: [number(from), number(to)], geometry, bias: true };
+            let layer = config.init(device);
+            (Box::new(move |x| layer.forward(x)), input(from, n))
+        }
+        ("grow", [from, to, kernel, n]) => {
+            let k = number(kernel);
+            let geometry = TransposedGeometry {
+                kernel: [k; 3],
+                stride: [2; 3],
+                trim_before: [k % 2; 3],
+                padding: Padding::Zero,
             };
-            let (layer, x) = (config.init(&device()), input(from, n));
-            run(move || layer.forward(x.clone()))
+            let config = ConvTranspose3dConfig { channels: [number(from), number(to)], geometry, bias: true };
+            let layer = config.init(device);
+            (Box::new(move |x| layer.forward(x)), input(from, n))
         }
         ("norm", [channels, groups, n]) => {
-            let layer = GroupNorm::new(number(channels), number(groups), 1e-5, &device());
-            let x = input(channels, n);
-            run(move || layer.forward_silu(x.clone()))
+            let layer = GroupNorm::new(number(channels), number(groups), 1e-5, device);
+            (Box::new(move |x| layer.forward_silu(x)), input(channels, n))
         }
         ("attention", [axis, channels, n]) => {
             let (slice, published) = (*axis == "slice", DiffusionConfig::default());
@@ -94,12 +103,33 @@ fn layer(kind: &str, arguments: &[&str]) -> Option<Run> {
                 kind: if slice { AttentionKind::Linear } else { AttentionKind::Softmax },
                 out_bias: slice,
             }
-            .init(&device());
-            let x = input(channels, n);
-            let positions = (!slice).then(|| published.init(&device()).positions(sides(n)[0], &device()));
-            run(move || layer.forward(x.clone(), positions.as_ref()))
+            .init(device);
+            let (unet, depth) = (published.init(device), sides(n)[0]);
+            let at = device.clone();
+            let forward = move |x| {
+                let positions = (!slice).then(|| unet.positions(depth, &at));
+                layer.forward(x, positions.as_ref())
+            };
+            (Box::new(forward), input(channels, n))
         }
         _ => return None,
+    })
+}
+
+/// Forward only.
+fn inference((layer, x): Layer) -> Run {
+    run(move || layer(x.clone()))
+}
+
+/// Forward, and the gradients of the input and all weights for a given gradient of the result.
+fn gradients((layer, x): Layer) -> Run {
+    let x = x.require_grad();
+    let g = layer(x.clone()).inner().into_data().try_to_vec::<f32>().expect("f32");
+    Box::new(move || {
+        let y = Operand::of(&layer(x.clone())).expect("on the CPU");
+        let g = g.clone();
+        let end: Tensor<1> = record([y], vec![0.0], [1], move |_, _| [Gradient::Of(g.clone())]);
+        drop(black_box(end.backward()));
     })
 }
 
@@ -130,7 +160,8 @@ fn early_tumor(autoencoder: Autoencoder, image: Tensor<5>) -> Run {
 /// A whole network, or several.
 fn network(stage: &str) -> Option<Run> {
     let autoencoder = || AutoencoderConfig::default().init(&device());
-    let (image, latents) = (|| random([1, 1, 96, 96, 96]).clamp(-1.0, 1.0), || random([1, 8, 24, 24, 24]));
+    let (image, latents) =
+        (|| random([1, 1, 96, 96, 96], &device()).clamp(-1.0, 1.0), || random([1, 8, 24, 24, 24], &device()));
     Some(match stage {
         "encode" => {
             let (a, x) = (autoencoder(), image());
@@ -146,7 +177,7 @@ fn network(stage: &str) -> Option<Run> {
         }
         "unet" => {
             let (unet, x) = (DiffusionConfig::default().init(&device()), latents());
-            let condition = random([1, 9, 24, 24, 24]);
+            let condition = random([1, 9, 24, 24, 24], &device());
             run(move || unet.forward(x.clone(), &[1], condition.clone()))
         }
         "tumor" => early_tumor(autoencoder(), image()),
@@ -199,7 +230,8 @@ fn prepare(stage: &str, case: Option<&Path>) -> Run {
     let parts: Vec<&str> = stage.split(':').collect();
     let found = match (parts[0], case) {
         ("ct", Some(case)) => voxels(parts[1], case),
-        (kind, _) => layer(kind, &parts[1..]).or_else(|| network(stage)),
+        ("grad", _) => layer(parts[1], &parts[2..], &device().autodiff()).map(gradients),
+        (kind, _) => layer(kind, &parts[1..], &device()).map(inference).or_else(|| network(stage)),
     };
     found.unwrap_or_else(|| panic!("no stage {stage:?}"))
 }

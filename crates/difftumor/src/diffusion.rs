@@ -1,6 +1,7 @@
 //! Stage 2: the latent diffusion model (paper 3.2; spec/diffusion.md).
 pub mod condition;
 pub mod config;
+pub mod objective;
 pub mod sampler;
 pub mod schedule;
 pub mod unet;

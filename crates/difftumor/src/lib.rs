@@ -10,6 +10,7 @@ pub mod import;
 pub mod nn;
 pub mod preview;
 pub mod run;
+pub mod segmentation;
 pub mod state_dict;
 pub mod synthesis;
 pub mod tensor;

@@ -6,6 +6,7 @@
 pub mod attention;
 pub mod conv;
 pub mod conv_grad;
+pub mod dice_ce;
 pub mod nearest;
 pub mod norm;
 pub mod product;

@@ -1,0 +1,4 @@
+//! Stage 3's networks: organ and tumor segmentation (paper 3.3, App. E.2; spec/segmentation.md).
+pub mod loss;
+
+pub use loss::dice_ce;
