@@ -6,13 +6,23 @@ check:
 stages:
     cargo bench --workspace
 
-# Each stage and layer against PyTorch, scipy and nibabel, in turns: target/bench/torch.md. Options: --rounds N, --only TEXT.
+# Each stage and layer against PyTorch, scipy and nibabel, in turns: target/bench/torch.md. Options: --rounds N, --only TEXT;
+# --gpu for networks and training steps on a GPU: target/bench/gpu.md.
 bench *options:
     reference/bench.sh {{ options }}
 
 # Compares with the published implementation's numbers: goldens/, or another set of the same kinds.
 golden set="":
     {{ if set == "" { "" } else { "DIFFTUMOR_GOLDENS=" + quote(set) } }} cargo test --workspace golden -- --nocapture
+
+# The small goldens, and losses with all gradients, through wgpu: on a GPU, or on Mesa's lavapipe (software Vulkan, package
+# mesa-vulkan-drivers). A clean build takes a quarter of an hour on two cores.
+check-gpu:
+    reference/check_gpu.sh
+
+# Kernels with every read and write checked by AddressSanitizer. Needs nightly.
+sanitize:
+    RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p difftumor --target x86_64-unknown-linux-gnu --target-dir target/sanitize --lib --test nn_paths --test nn_conv_gradients nn
 
 # Feeds a reader with any bytes (targets: nifti, checkpoint). Needs nightly and cargo-fuzz.
 fuzz target seconds="60":

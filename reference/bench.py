@@ -1,6 +1,9 @@
 """Alternates our CPU code with PyTorch, scipy and nibabel; writes target/bench/torch.json and torch.md.
 
-    reference/bench.sh [--rounds 7] [--only TEXT]        makes the environment, then starts this
+    reference/bench.sh [--rounds 7] [--only TEXT] [--gpu]        makes the environment, then starts this
+
+With `--gpu` both sides run on one: ours through wgpu, once with WGSL and once with SPIR-V (cooperative matrices),
+PyTorch through CUDA; the table is target/bench/gpu.md.
 
 Each stage has two new processes, ours and theirs; a round is a turn of each, so that what else happens on the machine
 meets both; a turn with much of that is repeated. A turn repeats a short stage for about 0.2 s and counts its median; the table has medians over rounds.
@@ -11,6 +14,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -78,6 +82,11 @@ STAGES = {
 }
 
 
+# On a GPU: the networks, eight tumors in a batch, the training steps.
+GPU_STAGES = [s for s in STAGES["Networks"]] + [("eight early tumors in a batch", "tumors8")]
+GPU_STAGES += STAGES["Training steps (batch 1; forward, gradients, optimiser)"]
+
+
 def make_case(folder):
     """A scan that compresses like a CT (an elliptic body with a liver, in air, all with noise) and the liver's mask."""
     import nibabel
@@ -108,10 +117,10 @@ def others_cpu_s(pid):
 class Side:
     """One process that runs one stage when asked."""
 
-    def __init__(self, command, stage):
+    def __init__(self, command, stage, settings=()):
         limits = {name: str(THREADS) for name in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, env=os.environ | limits, **pipes)
+        self.process = subprocess.Popen(command, env=os.environ | limits | dict(settings), **pipes)
         self.stage, self.medians_ms, self.peak_mb, self.disturbed = stage, [], 0.0, 0
         first = self.ask(1)
         self.flops, self.reps = first.get("flops", 0), max(1, min(200, round(TURN_MS / first["times_ms"][0])))
@@ -143,9 +152,10 @@ class Side:
         self.process.wait()
 
 
-def build():
+def build(*features):
     """Builds our bench; returns the binary's path."""
     command = ["cargo", "bench", "--locked", "-p", "difftumor", "--bench", "versus", "--no-run", "--message-format=json"]
+    command += [f"--features={f}" for f in features]
     lines = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
     artifacts = [a for a in map(json.loads, lines) if a["reason"] == "compiler-artifact" and a["target"]["name"] == "versus"]
     return artifacts[-1]["executable"]
@@ -218,15 +228,45 @@ def table(rows_by_part, peak, rounds):
     return "\n".join(lines)
 
 
+def on_gpu(options):
+    """Ours through wgpu in two shading languages, PyTorch through CUDA; writes gpu.md."""
+    import torch
+
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else sys.exit("PyTorch finds no GPU")
+    theirs = [sys.executable, str(ROOT / "reference" / "bench_torch.py"), "--serve"]
+    kinds = {"PyTorch": (theirs, {"BENCH_TORCH_DEVICE": "cuda"})}
+    for title, feature in [("wgpu, WGSL", "wgpu"), ("wgpu, SPIR-V", "vulkan")]:
+        binary = pathlib.Path(build(feature))
+        kept = OUT / f"versus-{feature}"  # the next build replaces the binary
+        shutil.copy(binary, kept)
+        kinds[title] = ([str(kept)], {"DIFFTUMOR_DEVICE": "wgpu"})
+    lines = [f"{name}. Medians of {options.rounds} alternated rounds, ms (ratio to PyTorch eager).", ""]
+    lines += ["| stage | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
+    for title, stage in (s for s in GPU_STAGES if options.only in s[0]):
+        sides = [Side(command, stage, settings) for command, settings in kinds.values()]
+        for _ in range(options.rounds):
+            for side in sides:
+                side.turn()
+        ms = [statistics.median(side.medians_ms) for side in sides]
+        for side in sides:
+            side.close()
+        lines.append(f"| {title} | {ms[0]:.2f} | " + " | ".join(f"{m:.2f} ({m / ms[0]:.2f})" for m in ms[1:]) + " |")
+        print(lines[-1], flush=True)
+        (OUT / "gpu.md").write_text("\n".join(lines) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side (default 7)")
     parser.add_argument("--only", default="", help="only stages whose name contains this")
+    parser.add_argument("--gpu", action="store_true", help="on a GPU instead")
     options = parser.parse_args()
+    OUT.mkdir(parents=True, exist_ok=True)
     theirs = [sys.executable, str(ROOT / "reference" / "bench_torch.py")]
     subprocess.run([*theirs, "--check", str(ROOT / "goldens")], check=True)
+    if options.gpu:
+        return on_gpu(options)
     ours = build()
-    OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         make_case(pathlib.Path(folder))
         ours, theirs = [ours, folder], [*theirs, "--serve", folder]

@@ -3,9 +3,12 @@
     python reference/bench_torch.py --check goldens/     are the modules the published networks? fails above 1e-4
     python reference/bench_torch.py --serve [CASE_DIR]   reads `STAGE REPS` lines, answers with JSON lines
 
+BENCH_TORCH_DEVICE=cuda serves from a GPU.
+
 Needs torch, numpy, scipy, nibabel, safetensors (bench_requirements.txt). Stage names: see `STAGES` in bench.py.
 """
 import json
+import os
 import pathlib
 import sys
 import time
@@ -19,6 +22,7 @@ import torch_models as models
 
 TOLERANCE = 1e-4  # an f64 run of the networks is 6e-6 away from the recorded f32 numbers
 THREADS = 2
+DEVICE = os.environ.get("BENCH_TORCH_DEVICE", "cpu")
 
 
 def check(folder):
@@ -154,6 +158,8 @@ def network(stage):
     if stage == "unet":
         t, cond = torch.tensor([1]), torch.randn(1, 9, 24, 24, 24)
         return lambda: unet(latents, t, cond)
+    if stage == "tumors8":
+        image = image.repeat(8, 1, 1, 1, 1)
     mask = torch.zeros_like(image)
     mask[..., 40:56, 40:56, 40:56] = 1
     return lambda: models.early_tumor(autoencoder, unet, image, mask)
@@ -233,6 +239,8 @@ def serve(case):
             for _ in range(int(reps)):
                 start = time.perf_counter()
                 result = run()
+                if DEVICE != "cpu":
+                    torch.cuda.synchronize()
                 times.append((time.perf_counter() - start) * 1e3)
                 del result
         peak_mb = memory_mb("VmHWM") - libraries_mb
@@ -241,6 +249,7 @@ def serve(case):
 
 if __name__ == "__main__":
     torch.set_num_threads(THREADS)
+    torch.set_default_device(DEVICE)
     with torch.inference_mode():
         match sys.argv[1:]:
             case ["--check", folder]:
