@@ -59,4 +59,3 @@ pub fn network(stage: &str) -> Option<Run> {
         _ => return None,
     })
 }
-

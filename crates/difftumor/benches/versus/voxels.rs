@@ -47,4 +47,3 @@ pub fn voxels(stage: &str, case: &Path) -> Option<Run> {
         _ => return None,
     })
 }
-

@@ -3,13 +3,23 @@
 //! Burn's own CPU backend spends 1 to 18 times the time of these on this project's layers, mostly on element-wise
 //! work without threads and on layout changes. They run for tensors on the CPU device, and through [`tape`] for those
 //! that record gradients; tensors on a GPU take Burn's operations.
+pub mod activation;
+pub mod adam;
 pub mod attention;
+pub mod buffer;
+pub mod channel_norm;
 pub mod conv;
 pub mod conv_grad;
 pub mod dice_ce;
+pub mod elementwise;
+pub mod layer_norm;
+pub mod linear;
 pub mod nearest;
 pub mod norm;
+pub mod norm_grad;
+pub mod normalise;
 pub mod product;
+pub mod sum;
 pub mod tape;
 pub mod tile;
 pub mod transposed;
@@ -67,4 +77,30 @@ pub fn values<const D: usize>(x: &Tensor<D>) -> Option<Values> {
 /// A CPU tensor from values in C order.
 pub fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))
+}
+
+/// A CPU tensor's values, to be changed in place; copied first if another tensor shares them.
+pub struct ValuesMut(FlexTensor);
+
+impl ValuesMut {
+    /// Gives the tensor back if it does not lie on the plain CPU device.
+    pub fn of<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
+        // Probing takes a second handle, which must be gone before the values are unshared.
+        if x.clone().try_into_primitive::<Flex>().is_err() {
+            return Err(x);
+        }
+        Ok(Self(Values::of(x.try_into_primitive::<Flex>().expect("found to be a plain CPU tensor")).0))
+    }
+
+    /// The elements in C order.
+    pub fn get(&mut self) -> &mut [f32] {
+        let layout = self.0.layout();
+        let (start, n) = (layout.start_offset(), layout.num_elements());
+        &mut self.0.storage_mut::<f32>()[start..start + n]
+    }
+
+    /// The tensor of the changed values.
+    pub fn tensor<const D: usize>(self) -> Tensor<D> {
+        Tensor::from_primitive::<Flex>(self.0)
+    }
 }

@@ -1,8 +1,7 @@
-//! GroupNorm with what always follows it here: FiLM scale-shift and SiLU.
-use super::cpu;
-use super::cpu::norm::{AfterNorm, group_norm};
+//! GroupNorm with what always follows it in the autoencoder and the diffusion U-Net: FiLM scale-shift and SiLU.
+use super::activation::Activation;
+use super::norm::{Normalisation, normalise};
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 /// Normalises over groups of channels, then applies a weight and a bias to each channel.
@@ -37,33 +36,8 @@ impl GroupNorm {
 
     /// `silu(norm(x) * (scale + 1) + shift)`; scale and shift are `[B, C]`.
     pub fn forward_film_silu(&self, x: Tensor<5>, film: Option<(Tensor<2>, Tensor<2>)>) -> Tensor<5> {
-        let [b, c, d, h, w] = x.dims();
-        if let (Some(v), Some(weight), Some(bias)) =
-            (cpu::values(&x), cpu::values(&self.weight.val()), cpu::values(&self.bias.val()))
-        {
-            let film = film.as_ref().map(|(s, t)| {
-                (cpu::values(s).expect("scale on x's device"), cpu::values(t).expect("shift on x's device"))
-            });
-            let after = AfterNorm {
-                weight: weight.get(),
-                bias: bias.get(),
-                scale_shift: film.as_ref().map(|(s, t)| (s.get(), t.get())),
-                silu: true,
-            };
-            return cpu::tensor(
-                group_norm(v.get(), c, d * h * w, self.groups, self.eps, &after),
-                [b, c, d, h, w],
-            );
-        }
-        let rows = x.reshape([b * self.groups, c / self.groups * d * h * w]);
-        let (var, mean) = rows.clone().var_mean_bias(1);
-        let y = (rows - mean) / (var + self.eps).sqrt();
-        let y = y.reshape([b, c, d, h, w]); // [B, C, D, H, W]
-        let per_channel = |t: Tensor<1>| t.reshape([1, c, 1, 1, 1]);
-        let mut y = y * per_channel(self.weight.val()) + per_channel(self.bias.val());
-        if let Some((scale, shift)) = film {
-            y = y * (scale + 1.0).reshape([b, c, 1, 1, 1]) + shift.reshape([b, c, 1, 1, 1]);
-        }
-        silu(y)
+        let affine = Some((self.weight.val(), self.bias.val()));
+        let (groups, eps) = (self.groups, self.eps);
+        normalise(x, &Normalisation { groups, eps, affine, film, activation: Activation::Silu })
     }
 }

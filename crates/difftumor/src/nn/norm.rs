@@ -1,0 +1,209 @@
+//! GroupNorm and InstanceNorm with what follows them (affine, FiLM scale-shift, activation) as one operation.
+use super::activation::{Activation, absent};
+use super::cpu::Values;
+use super::cpu::activation::Function;
+use super::cpu::normalise::Normalise;
+use super::cpu::tape::{Gradient, Operand, record};
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor};
+
+/// What [`normalise`] does.
+#[derive(Clone, Debug)]
+pub struct Normalisation {
+    /// Groups of channels that are normalised together; as many as channels for InstanceNorm.
+    pub groups: usize,
+    /// Added to the (biased) variance.
+    pub eps: f64,
+    /// Weight and bias of each channel, `[C]`.
+    pub affine: Option<(Tensor<1>, Tensor<1>)>,
+    /// FiLM scale and shift, `[B, C]`: `y * (scale + 1) + shift`.
+    pub film: Option<(Tensor<2>, Tensor<2>)>,
+    /// At the end.
+    pub activation: Activation,
+}
+
+/// The normalised `x`, `[B, C, D, H, W]`.
+pub fn normalise(x: Tensor<5>, n: &Normalisation) -> Tensor<5> {
+    let [b, c, ..] = x.dims();
+    assert!(c.is_multiple_of(n.groups), "{c} channels in {} groups", n.groups);
+    if let Some((weight, bias)) = &n.affine {
+        assert_eq!([weight.dims(), bias.dims()], [[c]; 2], "affine of {c} channels");
+    }
+    if let Some((scale, shift)) = &n.film {
+        assert_eq!([scale.dims(), shift.dims()], [[b, c]; 2], "scale and shift of {b} × {c} channels");
+    }
+    match Kernel::of(&x, n) {
+        Some((kernel, operands)) => kernel.run(operands, x.dims()),
+        None => normalise_any(x, n),
+    }
+}
+
+/// All values that the kernels take, for the forward and the backward pass.
+struct Kernel {
+    x: Values,
+    affine: Option<(Values, Values)>,
+    film: Option<(Values, Values)>,
+    function: Function,
+    sides: [usize; 2], // channels, elements of one
+    groups: usize,
+    eps: f64,
+}
+
+impl Kernel {
+    fn of(x: &Tensor<5>, n: &Normalisation) -> Option<(Self, [Operand; 6])> {
+        fn pair<const D: usize>(
+            tensors: &Option<(Tensor<D>, Tensor<D>)>,
+        ) -> Option<([Operand; 2], Option<(Values, Values)>)> {
+            let Some((a, b)) = tensors else { return Some(([absent(), absent()], None)) };
+            let (a, b) = (Operand::of(a)?, Operand::of(b)?);
+            let values = (a.values(), b.values());
+            Some(([a, b], Some(values)))
+        }
+        let [_, c, d, h, w] = x.dims();
+        let x = Operand::of(x)?;
+        let ([weight, bias], affine) = pair(&n.affine)?;
+        let ([scale, shift], film) = pair(&n.film)?;
+        let (function, slope) = n.activation.operand()?;
+        let kernel = Self {
+            x: x.values(),
+            affine,
+            film,
+            function,
+            sides: [c, d * h * w],
+            groups: n.groups,
+            eps: n.eps,
+        };
+        Some((kernel, [x, weight, bias, scale, shift, slope]))
+    }
+
+    fn normalise(&self) -> Normalise<'_> {
+        fn pair(values: &Option<(Values, Values)>) -> Option<(&[f32], &[f32])> {
+            values.as_ref().map(|(a, b)| (a.get(), b.get()))
+        }
+        Normalise {
+            channels: self.sides[0],
+            volume: self.sides[1],
+            groups: self.groups,
+            eps: self.eps,
+            affine: pair(&self.affine),
+            scale_shift: pair(&self.film),
+            function: self.function,
+        }
+    }
+
+    fn run(self, operands: [Operand; 6], shape: [usize; 5]) -> Tensor<5> {
+        let (out, moments) = self.normalise().forward(self.x.get());
+        record(operands, out, shape, move |g, wanted| {
+            let found = self.normalise().gradients(self.x.get(), &moments, g, wanted[0]);
+            let mut all =
+                [found.x, found.weight, found.bias, found.scale, found.shift, vec![found.slope]].into_iter();
+            wanted.map(|w| {
+                let values = all.next().expect("six operands");
+                if w { Gradient::Of(values) } else { Gradient::None }
+            })
+        })
+    }
+}
+
+/// The same in Burn's operations.
+fn normalise_any(x: Tensor<5>, n: &Normalisation) -> Tensor<5> {
+    let [b, c, d, h, w] = x.dims();
+    let rows = x.reshape([b * n.groups, c / n.groups * d * h * w]);
+    let (var, mean) = rows.clone().var_mean_bias(1);
+    let y = (rows - mean) / (var + n.eps).sqrt();
+    let mut y = y.reshape([b, c, d, h, w]); // [B, C, D, H, W]
+    if let Some((weight, bias)) = &n.affine {
+        let per_channel = |t: &Tensor<1>| t.clone().reshape([1, c, 1, 1, 1]);
+        y = y * per_channel(weight) + per_channel(bias);
+    }
+    if let Some((scale, shift)) = &n.film {
+        let per_channel = |t: Tensor<2>| t.reshape([b, c, 1, 1, 1]);
+        y = y * per_channel(scale.clone() + 1.0) + per_channel(shift.clone());
+    }
+    n.activation.apply_any(y)
+}
+
+/// The activation of a [`Norm`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NormActivation {
+    /// None.
+    None,
+    /// SiLU.
+    Silu,
+    /// LeakyReLU with this slope.
+    LeakyRelu(f32),
+    /// One learned slope that begins with this.
+    PRelu(f32),
+}
+
+/// Makes a [`Norm`].
+#[derive(Clone, Copy, Debug)]
+pub struct NormConfig {
+    /// Channels of x.
+    pub channels: usize,
+    /// Groups of channels that are normalised together; as many as channels for InstanceNorm.
+    pub groups: usize,
+    /// Added to the variance.
+    pub eps: f64,
+    /// Whether each channel has a weight and a bias.
+    pub affine: bool,
+    /// At the end.
+    pub activation: NormActivation,
+}
+
+impl NormConfig {
+    /// InstanceNorm without parameters, eps 1e-5, as the segmentation networks have it.
+    pub fn instance(channels: usize, activation: NormActivation) -> Self {
+        Self { channels, groups: channels, eps: 1e-5, affine: false, activation }
+    }
+
+    /// A layer that changes nothing after the normalisation but by its activation.
+    pub fn init(&self, device: &Device) -> Norm {
+        let (c, groups) = (self.channels, self.groups);
+        assert!(c.is_multiple_of(groups), "{c} channels in {groups} groups");
+        Norm {
+            weight: self.affine.then(|| Initializer::Ones.init([c], device)),
+            bias: self.affine.then(|| Initializer::Zeros.init([c], device)),
+            slope: match self.activation {
+                NormActivation::PRelu(slope) => {
+                    Some(Initializer::Constant { value: slope.into() }.init([1], device))
+                }
+                _ => None,
+            },
+            config: *self,
+        }
+    }
+}
+
+/// GroupNorm or InstanceNorm with an activation.
+#[derive(Module, Debug)]
+pub struct Norm {
+    /// `[C]`.
+    pub weight: Option<Param<Tensor<1>>>,
+    /// `[C]`.
+    pub bias: Option<Param<Tensor<1>>>,
+    /// PReLU's slope, `[1]`.
+    pub slope: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    config: NormConfig,
+}
+
+impl Norm {
+    /// `[B, C, D, H, W]` → the same.
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        self.forward_film(x, None)
+    }
+
+    /// `activation(norm(x) * (scale + 1) + shift)`; scale and shift are `[B, C]`.
+    pub fn forward_film(&self, x: Tensor<5>, film: Option<(Tensor<2>, Tensor<2>)>) -> Tensor<5> {
+        let affine = self.weight.as_ref().zip(self.bias.as_ref()).map(|(w, b)| (w.val(), b.val()));
+        let activation = match (self.config.activation, &self.slope) {
+            (_, Some(slope)) => Activation::PRelu(slope.val()),
+            (NormActivation::Silu, _) => Activation::Silu,
+            (NormActivation::LeakyRelu(slope), _) => Activation::LeakyRelu(slope),
+            (NormActivation::None | NormActivation::PRelu(_), None) => Activation::None,
+        };
+        let (groups, eps) = (self.config.groups, self.config.eps);
+        normalise(x, &Normalisation { groups, eps, affine, film, activation })
+    }
+}

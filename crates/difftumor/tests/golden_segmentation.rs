@@ -1,0 +1,87 @@
+//! The segmentation networks against tensors recorded from the published implementation (spec/goldens.md): an f64 run
+//! of the published code differs from its f32 goldens by less than 1e-5; suggested is 1e-4.
+#[path = "common/golden.rs"]
+mod golden;
+#[path = "common/rule.rs"]
+mod rule;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use difftumor::nn::cpu::burn_only;
+use difftumor::nn::state::{fill, read, read_gradients};
+use difftumor::run::Tensors;
+use difftumor::segmentation::{Unet, UnetConfig, dice_ce};
+use golden::goldens;
+use rule::{hash_sym, rule_value};
+
+const NETWORK: f32 = 1e-4;
+
+/// The CPU, or the device that `DIFFTUMOR_DEVICE` names (as `--device`).
+fn device() -> Device {
+    difftumor::device::parse(&std::env::var("DIFFTUMOR_DEVICE").unwrap_or("cpu".into())).unwrap()
+}
+
+fn unet(device: &Device) -> Unet {
+    let name = Unet::published_name(4);
+    let model = UnetConfig::default().init(device);
+    let state: Tensors = read(&model, name)
+        .into_iter()
+        .map(|(name, (shape, _))| {
+            let values = rule_value(&name, &shape).unwrap();
+            (name, (shape, values))
+        })
+        .collect();
+    let (model, mismatch) = fill(model, state, name);
+    assert!(mismatch.is_empty(), "{mismatch}");
+    model
+}
+
+fn t5(values: &[f32], shape: [usize; 5], device: &Device) -> Tensor<5> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+}
+
+#[test]
+fn golden_seg_unet() {
+    for g in goldens("seg_unet", &[]) {
+        let (device, values) = (device(), |t: Tensor<5>| t.into_data().try_to_vec::<f32>().unwrap());
+        let model = unet(&device);
+        if let Some((shape, x)) = g.find("x32") {
+            let y = model.forward(t5(x, shape.try_into().unwrap(), &device));
+            g.compare("out32", &values(y), NETWORK);
+        }
+        if g.find("out64_strided2").is_some() {
+            let side = [1, 1, 64, 64, 64];
+            let x: Vec<f32> =
+                hash_sym("golden/seg/unet64", &side).into_iter().map(|v| 0.5 * v + 0.5).collect();
+            let y = values(model.forward(t5(&x, side, &device)));
+            g.compare_strided("out64_strided2", &y, [1, 3, 64, 64, 64], NETWORK);
+            g.compare_stats("out64_stats", &y, NETWORK);
+        }
+        g.done();
+    }
+}
+
+/// One training step's gradients: our kernels against Burn's operations.
+#[test]
+fn unet_gradients_agree() {
+    let device = device().autodiff();
+    let model = unet(&device);
+    let x = t5(&hash_sym("x", &[2, 1, 32, 32, 48]), [2, 1, 32, 32, 48], &device);
+    let labels: Vec<i64> =
+        hash_sym("labels", &[2 * 32 * 32 * 48]).iter().map(|v| (v * 1.5 + 1.5) as i64).collect();
+    let labels = Tensor::<4, Int>::from_data(TensorData::new(labels, [2, 32, 32, 48]), &device);
+    let run = || {
+        let loss = dice_ce(model.forward(x.clone()), labels.clone());
+        read_gradients(&model, &loss.backward(), Unet::published_name(4))
+    };
+    let (ours, burns) = (run(), burn_only(run));
+    let norm = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let largest = ours.values().map(|(_, v)| norm(v)).fold(0.0, f64::max);
+    assert_eq!(ours.len(), 63);
+    for (name, (_, v)) in &ours {
+        let want = &burns[name].1;
+        let difference: Vec<f32> = v.iter().zip(want).map(|(a, b)| a - b).collect();
+        // Biases before a norm have no gradient but rounding, and a slope's is one sum of a million cancelling terms.
+        let relative = norm(&difference) / (norm(want) + 1e-4 * largest);
+        assert!(relative < if v.len() == 1 { 1e-3 } else { 1e-4 }, "{name}: {relative}");
+    }
+}
