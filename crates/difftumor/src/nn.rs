@@ -8,8 +8,10 @@ pub mod group_norm;
 pub mod linear;
 pub mod nearest;
 pub mod state;
+pub mod window_attention;
 
 pub use attention::{Attention, AttentionConfig, AttentionKind};
 pub use conv3d::{Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d, ConvTranspose3dConfig, Padding};
 pub use group_norm::GroupNorm;
 pub use linear::Linear;
+pub use window_attention::{RelativeIndex, WindowAttention, WindowAttentionConfig};

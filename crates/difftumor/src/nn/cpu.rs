@@ -4,12 +4,19 @@
 //! work without threads and on layout changes. They run for tensors on the plain CPU device; tensors that record
 //! gradients, or lie on a GPU, take Burn's operations.
 pub mod attention;
+pub mod attention_grad;
+pub mod attention_grad_head;
+pub mod attention_grad_product;
+pub mod attention_grad_weights;
 pub mod conv;
 pub mod nearest;
 pub mod norm;
 pub mod product;
 pub mod tape;
 pub mod tile;
+pub mod window_attention;
+pub mod window_attention_grad;
+pub mod window_attention_layout;
 pub mod winograd;
 
 use burn::backend::Flex;
