@@ -3,6 +3,7 @@
 //! Rows of `qkv` hold q, k and v of one position side by side, each widened to whole vectors (with zeros). Scores lie
 //! as `[key][query]`: the softmax over keys then works on whole vectors of queries, without sums across a vector.
 use super::attention_grad_product::{Left, Out, Right, padded, product, transpose};
+use super::attention_grad_weights::add_to;
 use super::tile::exp;
 use pulp::Simd;
 
@@ -245,16 +246,13 @@ pub fn softmax_gradients<S: Simd>(
         for (i, d) in s.delta[..b.count].iter_mut().enumerate() {
             *d = dot(simd, &out[i * w..][..w], &dout[i * w..][..w]);
         }
-        for (line, p) in s.dscores.chunks_exact_mut(b.width).zip(s.scores.chunks_exact(b.width)) {
+        for j in 0..len {
+            let (p, line) = (&s.scores[j * b.width..][..b.width], &mut s.dscores[j * b.width..][..b.width]);
             for ((v, p), delta) in line.iter_mut().zip(p).zip(&s.delta) {
                 *v = p * (*v - delta);
             }
-        }
-        if let Some(bias) = &mut to.bias {
-            for (j, line) in s.dscores.chunks_exact(b.width).enumerate() {
-                for (sum, v) in bias[j * padded(len) + b.first..][..b.width].iter_mut().zip(line) {
-                    *sum += v;
-                }
+            if let Some(bias) = &mut to.bias {
+                add_to(&mut bias[j * padded(len) + b.first..][..b.width], line);
             }
         }
         let ds = Left { values: &s.dscores, row: b.width, step: 1 };

@@ -232,6 +232,7 @@ fn add(mut a: HeadSums, b: HeadSums) -> HeadSums {
 }
 
 /// `a += b`.
+#[inline(always)]
 pub fn add_to(a: &mut [f32], b: &[f32]) {
     for (a, b) in a.iter_mut().zip(b) {
         *a += b;
