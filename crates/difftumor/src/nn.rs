@@ -17,6 +17,7 @@ pub mod norm;
 pub mod optim;
 pub mod params;
 pub mod state;
+pub mod window_attention;
 
 pub use activation::Activation;
 pub use attention::{Attention, AttentionConfig, AttentionKind};
@@ -26,3 +27,4 @@ pub use group_norm::GroupNorm;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use norm::{Norm, NormConfig};
+pub use window_attention::{RelativeIndex, WindowAttention, WindowAttentionConfig};

@@ -1,8 +1,10 @@
-//! `x + Attention(LayerNorm(x))` along the depth or within slices, fused on the CPU.
+//! `x + Attention(LayerNorm(x))` along the depth or within slices, fused on the CPU with its gradients.
 use super::conv3d::{per_item, uniform};
-use super::cpu;
 pub use super::cpu::attention::Axis;
 use super::cpu::attention::{Kind, Weights, attention};
+use super::cpu::attention_grad::attention_gradients;
+use super::cpu::tape::{Gradient, Operand, record};
+use super::cpu::{Values, tensor};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
@@ -88,55 +90,40 @@ impl AttentionConfig {
 impl Attention {
     /// `[B, C, F, H, W]` → the same. `positions` only with softmax attention.
     pub fn forward(&self, x: Tensor<5>, positions: Option<&Positions>) -> Tensor<5> {
-        if let Some(values) = cpu::values(&x)
-            && let Some(y) = self.forward_cpu(&values, x.dims(), positions)
-        {
-            return y;
+        match self.forward_cpu(&x, positions) {
+            Some(y) => y,
+            None => self.forward_any(x, positions),
         }
-        self.forward_any(x, positions)
     }
 
-    fn forward_cpu(
-        &self,
-        x: &cpu::Values,
-        dims: [usize; 5],
-        positions: Option<&Positions>,
-    ) -> Option<Tensor<5>> {
-        let s = &self.config;
-        let [b, c, f, h, w] = dims;
-        let (gamma, qkv, out) = (
-            cpu::values(&self.gamma.val())?,
-            cpu::values(&self.to_qkv.val())?,
-            cpu::values(&self.to_out.val())?,
-        );
-        let out_bias = self.out_bias.as_ref().and_then(|b| cpu::values(&b.val()));
-        let positions = match positions {
-            Some(p) => Some((cpu::values(&p.rotary.0)?, cpu::values(&p.rotary.1)?, cpu::values(&p.bias)?)),
+    /// `None` unless all tensors lie on the CPU.
+    fn forward_cpu(&self, x: &Tensor<5>, positions: Option<&Positions>) -> Option<Tensor<5>> {
+        let positions = positions.filter(|_| self.config.kind == AttentionKind::Softmax);
+        let operands = [
+            Operand::of(x)?,
+            Operand::of(&self.gamma.val())?,
+            Operand::of(&self.to_qkv.val())?,
+            Operand::of(&self.to_out.val())?,
+            self.out_bias.as_ref().map_or_else(|| Some(absent()), |b| Operand::of(&b.val()))?,
+            positions.map_or_else(|| Some(absent()), |p| Operand::of(&p.bias))?,
+        ];
+        let rotary = match positions {
+            Some(p) => Some((Operand::of(&p.rotary.0)?.values(), Operand::of(&p.rotary.1)?.values())),
             None => None,
         };
-        let weights = Weights {
-            gamma: gamma.get(),
-            to_qkv: qkv.get(),
-            to_out: out.get(),
-            out_bias: out_bias.as_ref().map(|b| b.get()),
-            heads: s.heads,
-            head_channels: s.head_channels,
+        let saved = Saved {
+            operands: operands.each_ref().map(Operand::values),
+            rotary,
+            out_bias: self.out_bias.is_some(),
+            config: self.config,
+            dims: x.dims(),
         };
-        let kind = match s.kind {
-            AttentionKind::Linear => Kind::Linear,
-            AttentionKind::Softmax => Kind::Softmax {
-                rotary: positions.as_ref().map(|(c, s, _)| (c.get(), s.get())),
-                bias: positions.as_ref().map(|(_, _, b)| b.get()),
-            },
-        };
-        let y = per_item(b, x.get(), c * f * h * w, |_, item| {
-            attention(item, c, f, h * w, s.axis, &weights, &kind)
-        });
-        Some(cpu::tensor(y, dims))
+        let y = saved.forward();
+        Some(record(operands, y, x.dims(), move |grad, _| saved.gradients(grad)))
     }
 
-    /// The same in Burn's operations.
-    fn forward_any(&self, x: Tensor<5>, positions: Option<&Positions>) -> Tensor<5> {
+    /// The same in Burn's operations, for tensors that do not lie on the CPU.
+    pub fn forward_any(&self, x: Tensor<5>, positions: Option<&Positions>) -> Tensor<5> {
         let s = &self.config;
         let [b, c, f, h, w] = x.dims();
         let (var, mean) = x.clone().var_mean_bias(1);
@@ -188,6 +175,68 @@ impl Attention {
             Axis::Slice => rows.reshape([b, f, h, w, c]).permute([0, 4, 1, 2, 3]),
         }; // [B, C, F, H, W]
         x + y
+    }
+}
+
+/// Stands for an operand that the layer lacks.
+fn absent() -> Operand {
+    Operand::of(&tensor(vec![0.0], [1])).expect("a CPU tensor")
+}
+
+/// What the kernels need, in the forward pass and again in the backward pass.
+struct Saved {
+    /// x, gamma, to_qkv, to_out, out_bias, bias of the scores; the last two may be absent.
+    operands: [Values; 6],
+    /// Given with the bias of the scores, or not at all.
+    rotary: Option<(Values, Values)>,
+    out_bias: bool,
+    config: Settings,
+    dims: [usize; 5],
+}
+
+impl Saved {
+    fn weights(&self) -> (Weights<'_>, Kind<'_>) {
+        let [_, gamma, to_qkv, to_out, out_bias, bias] = self.operands.each_ref().map(Values::get);
+        let weights = Weights {
+            gamma,
+            to_qkv,
+            to_out,
+            out_bias: self.out_bias.then_some(out_bias),
+            heads: self.config.heads,
+            head_channels: self.config.head_channels,
+        };
+        let kind = match self.config.kind {
+            AttentionKind::Linear => Kind::Linear,
+            AttentionKind::Softmax => Kind::Softmax {
+                rotary: self.rotary.as_ref().map(|(cos, sin)| (cos.get(), sin.get())),
+                bias: self.rotary.is_some().then_some(bias),
+            },
+        };
+        (weights, kind)
+    }
+
+    fn forward(&self) -> Vec<f32> {
+        let [b, c, f, h, w] = self.dims;
+        let (weights, kind) = self.weights();
+        per_item(b, self.operands[0].get(), c * f * h * w, |_, item| {
+            attention(item, c, f, h * w, self.config.axis, &weights, &kind)
+        })
+    }
+
+    fn gradients(&self, grad: &[f32]) -> [Gradient; 6] {
+        let [_, c, f, h, w] = self.dims;
+        let (weights, kind) = self.weights();
+        let x = self.operands[0].get();
+        let found = attention_gradients(x, grad, [c, f, h * w], self.config.axis, &weights, &kind);
+        let given = |yes: bool, v: Vec<f32>| if yes { Gradient::Of(v) } else { Gradient::None };
+        [
+            Gradient::Of(found.x),
+            Gradient::Of(found.gamma),
+            Gradient::Of(found.to_qkv),
+            Gradient::Of(found.to_out),
+            given(self.out_bias, found.out_bias),
+            given(self.rotary.is_some(), found.bias),
+        ]
     }
 }
 

@@ -6,6 +6,10 @@
 pub mod activation;
 pub mod adam;
 pub mod attention;
+pub mod attention_grad;
+pub mod attention_grad_head;
+pub mod attention_grad_product;
+pub mod attention_grad_weights;
 pub mod buffer;
 pub mod channel_norm;
 pub mod conv;
@@ -24,6 +28,9 @@ pub mod tape;
 pub mod tile;
 pub mod transposed;
 mod weight_grad;
+pub mod window_attention;
+pub mod window_attention_grad;
+pub mod window_attention_layout;
 pub mod winograd;
 
 use burn::backend::Flex;
