@@ -23,7 +23,7 @@ fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     x.reshape([n])
 }
 
-/// A normalisation with every kind of parameter, as an operation on [x, weight, bias, scale, shift, slope].
+/// A normalisation with every kind of parameter, as an operation on [x, weight, bias, scale, shift, slope, residual].
 struct Case {
     shape: [usize; 5],
     groups: usize,
@@ -47,13 +47,14 @@ impl Case {
                 Activation::PRelu(_) => Activation::PRelu(t[5].clone()),
                 ref other => other.clone(),
             },
+            residual: self.residual().then(|| t[6].clone().reshape(self.shape)),
         };
         flat(normalise(t[0].clone().reshape(self.shape), &n))
     }
 
     fn inputs(&self, mean: f32) -> Vec<Vec<f32>> {
         let [b, c, d, h, w] = self.shape;
-        let mut all: Vec<Vec<f32>> = [b * c * d * h * w, c, c, b * c, b * c, 1]
+        let mut all: Vec<Vec<f32>> = [b * c * d * h * w, c, c, b * c, b * c, 1, b * c * d * h * w]
             .into_iter()
             .enumerate()
             .map(|(i, n)| numbers(n, i as u64 + 3))
@@ -63,9 +64,14 @@ impl Case {
         all
     }
 
-    fn wanted(&self) -> [bool; 6] {
+    /// Half of the cases have one.
+    fn residual(&self) -> bool {
+        self.affine != self.film
+    }
+
+    fn wanted(&self) -> [bool; 7] {
         let slope = matches!(self.activation, Activation::PRelu(_));
-        [true, self.affine, self.affine, self.film, self.film, slope]
+        [true, self.affine, self.affine, self.film, self.film, slope, self.residual()]
     }
 
     fn naive(&self, t: &[Vec<f64>]) -> Vec<f64> {
@@ -88,6 +94,9 @@ impl Case {
                 }
                 *v = exact(&self.activation, *v, t[5][0]);
             }
+        }
+        if self.residual() {
+            out.iter_mut().zip(&t[6]).for_each(|(v, r)| *v += r);
         }
         out
     }
@@ -193,7 +202,7 @@ fn large_groups_agree() {
     against_burn(&|t| case.op(t), &inputs, &case.wanted(), AGAINST_BURN, "large group");
     // A weight of 0 for the first channel: only the other one moves the moments' gradients.
     inputs[1][0] = 0.0;
-    let wanted = [false, true, true, true, true, true];
+    let wanted = [false, true, true, true, true, true, false];
     let (_, all) = run(&|t| case.op(t), &inputs, &case.wanted(), &burn::tensor::Device::flex().autodiff());
     let (_, some) = run(&|t| case.op(t), &inputs, &wanted, &burn::tensor::Device::flex().autodiff());
     assert_eq!(all[1..], some[..], "the parameters' gradients do not depend on x's being wanted");

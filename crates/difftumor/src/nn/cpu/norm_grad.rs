@@ -4,7 +4,7 @@
 //! of each channel, where g_u = g · function'(u). They give the parameters' gradients, and in each group
 //! dx = inverse · (g_u · factor - mean(g_u · factor) - x̂ · mean(g_u · factor · x̂)).
 use super::activation::{Formula, Function, with_formula};
-use super::buffer::{self, filled};
+use super::buffer::{self, filled, filled_bit_by_bit};
 use super::normalise::{Channel, FITS, Moments, Normalise, PIECE};
 use super::sum::sums;
 use super::tile::arch;
@@ -125,12 +125,12 @@ impl Normalise<'_> {
             });
         };
         if x_wanted && len <= FITS {
-            let (dx, found) = filled(x.len() / len.max(1), len, len, |g, _, out| {
+            let (dx, found) = filled_bit_by_bit(x.len() / len.max(1), len, len, |g, _, out| {
                 let channels = g * per_group..(g + 1) * per_group;
                 let found: Vec<ChannelSums> = channels.clone().map(|i| sum(i, 0, volume)).collect();
                 let means = self.means(g, &found, moments[g]);
-                for (i, out) in channels.zip(out.chunks_mut(volume)) {
-                    combine(i, 0, means, out);
+                for i in channels {
+                    self.in_pieces(out, |start, out| combine(i, start, means, out));
                 }
                 found
             });
