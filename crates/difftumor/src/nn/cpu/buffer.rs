@@ -19,14 +19,24 @@ fn zeroed(piece: &mut [MaybeUninit<f32>]) -> &mut [f32] {
 }
 
 /// A piece of a result that is taken bit by bit, each of them zeroed just before it is computed.
-pub struct Fresh<'a>(&'a mut [MaybeUninit<f32>]);
+pub struct Fresh<'a> {
+    piece: &'a mut [MaybeUninit<f32>],
+    taken: usize,
+}
 
-impl<'a> Fresh<'a> {
+impl Fresh<'_> {
     /// The next `n` elements.
-    pub fn take(&mut self, n: usize) -> &'a mut [f32] {
-        let (head, tail) = std::mem::take(&mut self.0).split_at_mut(n);
-        self.0 = tail;
-        zeroed(head)
+    pub fn take(&mut self, n: usize) -> &mut [f32] {
+        let next = &mut self.piece[self.taken..][..n];
+        let next = zeroed(next);
+        self.taken += n; // after the slice: a wrong `n` panics before it counts
+        next
+    }
+
+    /// All elements that were taken so far.
+    pub fn taken(&mut self) -> &mut [f32] {
+        // SAFETY: `take` zeroes what it counts.
+        unsafe { self.piece[..self.taken].assume_init_mut() }
     }
 }
 
@@ -37,7 +47,7 @@ pub fn filled<T: Send>(
     piece: usize,
     make: impl Fn(usize, usize, &mut [f32]) -> T + Sync,
 ) -> (Vec<f32>, Vec<T>) {
-    filled_bit_by_bit(rows, len, piece, |row, start, out| make(row, start, out.take(out.0.len())))
+    filled_bit_by_bit(rows, len, piece, |row, start, out| make(row, start, out.take(out.piece.len())))
 }
 
 /// `rows` rows of `len` elements in pieces of at most `piece`: `make(row, start, out)` computes the piece that begins
@@ -61,9 +71,10 @@ pub fn filled_bit_by_bit<T: Send>(
         .into_par_iter()
         .with_min_len(MIN_TASK.div_ceil(piece.min(len)))
         .map(|(row, start, part)| {
-            let mut fresh = Fresh(part);
+            let mut fresh = Fresh { piece: part, taken: 0 };
             let found = make(row, start, &mut fresh);
-            zeroed(fresh.0);
+            let left = fresh.taken;
+            zeroed(&mut fresh.piece[left..]);
             found
         })
         .collect();
