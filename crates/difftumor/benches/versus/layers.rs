@@ -60,6 +60,7 @@ pub fn layer(kind: &str, arguments: &[&str], device: &Device) -> Option<Layer> {
                 affine: None,
                 film: None,
                 activation: Activation::PRelu(slope),
+                residual: None,
             };
             (Box::new(move |x| normalise(x, &norm)), input(channels, n))
         }

@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu, leaky_relu, silu};
 
 /// An element-wise function at the end of a layer.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack, for the length of a call")]
 #[derive(Clone, Debug)]
 pub enum Activation {
     /// x.

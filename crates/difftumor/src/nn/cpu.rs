@@ -19,7 +19,6 @@ pub mod elementwise;
 pub mod layer_norm;
 pub mod linear;
 pub mod nearest;
-pub mod norm;
 pub mod norm_grad;
 pub mod normalise;
 pub mod product;
@@ -90,13 +89,9 @@ pub fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> 
 pub struct ValuesMut(FlexTensor);
 
 impl ValuesMut {
-    /// Gives the tensor back if it does not lie on the plain CPU device.
-    pub fn of<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
-        // Probing takes a second handle, which must be gone before the values are unshared.
-        if x.clone().try_into_primitive::<Flex>().is_err() {
-            return Err(x);
-        }
-        Ok(Self(Values::of(x.try_into_primitive::<Flex>().expect("found to be a plain CPU tensor")).0))
+    /// `None` for tensors that record gradients or lie elsewhere.
+    pub fn of<const D: usize>(x: Tensor<D>) -> Option<Self> {
+        Some(Self(Values::of(x.try_into_primitive::<Flex>().ok()?).0))
     }
 
     /// The elements in C order.

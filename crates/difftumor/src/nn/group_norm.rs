@@ -36,8 +36,22 @@ impl GroupNorm {
 
     /// `silu(norm(x) * (scale + 1) + shift)`; scale and shift are `[B, C]`.
     pub fn forward_film_silu(&self, x: Tensor<5>, film: Option<(Tensor<2>, Tensor<2>)>) -> Tensor<5> {
+        self.forward(x, film, None)
+    }
+
+    /// `silu(norm(x)) + residual`.
+    pub fn forward_silu_add(&self, x: Tensor<5>, residual: Tensor<5>) -> Tensor<5> {
+        self.forward(x, None, Some(residual))
+    }
+
+    fn forward(
+        &self,
+        x: Tensor<5>,
+        film: Option<(Tensor<2>, Tensor<2>)>,
+        residual: Option<Tensor<5>>,
+    ) -> Tensor<5> {
         let affine = Some((self.weight.val(), self.bias.val()));
-        let (groups, eps) = (self.groups, self.eps);
-        normalise(x, &Normalisation { groups, eps, affine, film, activation: Activation::Silu })
+        let (groups, eps, activation) = (self.groups, self.eps, Activation::Silu);
+        normalise(x, &Normalisation { groups, eps, affine, film, activation, residual })
     }
 }

@@ -58,12 +58,12 @@ pub fn layer_norm<const D: usize>(
     if let (Some(operand), Some((weight, bias))) = (Operand::of(&x), operands) {
         let has_affine = affine.is_some();
         let given = has_affine.then_some((weight.get(), bias.get()));
-        let out = RowNorm { channels, eps, affine: given }.forward(operand.get());
+        let (out, moments) = RowNorm { channels, eps, affine: given }.forward(operand.get());
         let kept = [operand.values(), weight.values(), bias.values()];
         return record([operand, weight, bias], out, x.dims(), move |g, [of_x, of_weight, of_bias]| {
             let [x, weight, bias] = kept.each_ref().map(Values::get);
             let affine = has_affine.then_some((weight, bias));
-            let found = RowNorm { channels, eps, affine }.gradients(x, g);
+            let found = RowNorm { channels, eps, affine }.gradients(x, &moments, g);
             [wanted(of_x, found.x), wanted(of_weight, found.weight), wanted(of_bias, found.bias)]
         });
     }

@@ -1,5 +1,5 @@
 //! Nearest row of a codebook.
-use super::cpu;
+use super::cpu::nearest::Codes;
 use super::cpu::tape::Operand;
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -13,8 +13,9 @@ const ROWS_AT_ONCE: usize = 1024;
 /// `rows` `[n, C]`, `codes` `[k, C]` → `[n]`.
 pub fn nearest(rows: Tensor<2>, codes: Tensor<2>) -> Tensor<1, Int> {
     let [n, c] = rows.dims();
+    // An index has no gradient: tensors that record them need no more than their values.
     if let (Some(r), Some(e)) = (Operand::of(&rows), Operand::of(&codes)) {
-        let found = cpu::nearest::Codes::new(e.get(), c).nearest(r.get());
+        let found = Codes::new(e.get(), c).nearest(r.get());
         let found: Vec<i64> = found.into_iter().map(i64::from).collect();
         return Tensor::from_data(TensorData::new(found, [n]), &rows.device());
     }

@@ -18,13 +18,16 @@ pub struct Normalisation {
     pub affine: Option<(Tensor<1>, Tensor<1>)>,
     /// FiLM scale and shift, `[B, C]`: `y * (scale + 1) + shift`.
     pub film: Option<(Tensor<2>, Tensor<2>)>,
-    /// At the end.
+    /// After those.
     pub activation: Activation,
+    /// Added at the end, of x's shape.
+    pub residual: Option<Tensor<5>>,
 }
 
 /// The normalised `x`, `[B, C, D, H, W]`.
 pub fn normalise(x: Tensor<5>, n: &Normalisation) -> Tensor<5> {
     let [b, c, ..] = x.dims();
+    assert!(n.residual.as_ref().is_none_or(|r| r.dims() == x.dims()), "a residual of another shape");
     assert!(c.is_multiple_of(n.groups), "{c} channels in {} groups", n.groups);
     if let Some((weight, bias)) = &n.affine {
         assert_eq!([weight.dims(), bias.dims()], [[c]; 2], "affine of {c} channels");
@@ -33,7 +36,7 @@ pub fn normalise(x: Tensor<5>, n: &Normalisation) -> Tensor<5> {
         assert_eq!([scale.dims(), shift.dims()], [[b, c]; 2], "scale and shift of {b} × {c} channels");
     }
     match Kernel::of(&x, n) {
-        Some((kernel, operands)) => kernel.run(operands, x.dims()),
+        Some((kernel, operands)) => kernel.run(operands, n.residual.is_some(), x.dims()),
         None => normalise_any(x, n),
     }
 }
@@ -50,10 +53,9 @@ struct Kernel {
 }
 
 impl Kernel {
-    fn of(x: &Tensor<5>, n: &Normalisation) -> Option<(Self, [Operand; 6])> {
-        fn pair<const D: usize>(
-            tensors: &Option<(Tensor<D>, Tensor<D>)>,
-        ) -> Option<([Operand; 2], Option<(Values, Values)>)> {
+    fn of(x: &Tensor<5>, n: &Normalisation) -> Option<(Self, [Operand; 7])> {
+        type Found = ([Operand; 2], Option<(Values, Values)>);
+        fn pair<const D: usize>(tensors: &Option<(Tensor<D>, Tensor<D>)>) -> Option<Found> {
             let Some((a, b)) = tensors else { return Some(([absent(), absent()], None)) };
             let (a, b) = (Operand::of(a)?, Operand::of(b)?);
             let values = (a.values(), b.values());
@@ -64,6 +66,7 @@ impl Kernel {
         let ([weight, bias], affine) = pair(&n.affine)?;
         let ([scale, shift], film) = pair(&n.film)?;
         let (function, slope) = n.activation.operand()?;
+        let residual = n.residual.as_ref().map_or_else(|| Some(absent()), Operand::of)?;
         let kernel = Self {
             x: x.values(),
             affine,
@@ -73,7 +76,7 @@ impl Kernel {
             groups: n.groups,
             eps: n.eps,
         };
-        Some((kernel, [x, weight, bias, scale, shift, slope]))
+        Some((kernel, [x, weight, bias, scale, shift, slope, residual]))
     }
 
     fn normalise(&self) -> Normalise<'_> {
@@ -91,16 +94,21 @@ impl Kernel {
         }
     }
 
-    fn run(self, operands: [Operand; 6], shape: [usize; 5]) -> Tensor<5> {
-        let (out, moments) = self.normalise().forward(self.x.get());
+    fn run(self, operands: [Operand; 7], has_residual: bool, shape: [usize; 5]) -> Tensor<5> {
+        let residual = has_residual.then_some(operands[6].get());
+        let (out, moments) = self.normalise().forward(self.x.get(), residual);
         record(operands, out, shape, move |g, wanted| {
             let found = self.normalise().gradients(self.x.get(), &moments, g, wanted[0]);
-            let mut all =
-                [found.x, found.weight, found.bias, found.scale, found.shift, vec![found.slope]].into_iter();
-            wanted.map(|w| {
-                let values = all.next().expect("six operands");
-                if w { Gradient::Of(values) } else { Gradient::None }
-            })
+            let of = |i: usize, values| if wanted[i] { Gradient::Of(values) } else { Gradient::None };
+            [
+                of(0, found.x),
+                of(1, found.weight),
+                of(2, found.bias),
+                of(3, found.scale),
+                of(4, found.shift),
+                of(5, vec![found.slope]),
+                Gradient::Same,
+            ]
         })
     }
 }
@@ -120,7 +128,11 @@ fn normalise_any(x: Tensor<5>, n: &Normalisation) -> Tensor<5> {
         let per_channel = |t: Tensor<2>| t.reshape([b, c, 1, 1, 1]);
         y = y * per_channel(scale.clone() + 1.0) + per_channel(shift.clone());
     }
-    n.activation.apply_any(y)
+    let y = n.activation.apply_any(y);
+    match &n.residual {
+        Some(residual) => y + residual.clone(),
+        None => y,
+    }
 }
 
 /// The activation of a [`Norm`].
@@ -191,11 +203,11 @@ pub struct Norm {
 impl Norm {
     /// `[B, C, D, H, W]` → the same.
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        self.forward_film(x, None)
+        self.forward_add(x, None)
     }
 
-    /// `activation(norm(x) * (scale + 1) + shift)`; scale and shift are `[B, C]`.
-    pub fn forward_film(&self, x: Tensor<5>, film: Option<(Tensor<2>, Tensor<2>)>) -> Tensor<5> {
+    /// `activation(norm(x)) + residual`.
+    pub fn forward_add(&self, x: Tensor<5>, residual: Option<Tensor<5>>) -> Tensor<5> {
         let affine = self.weight.as_ref().zip(self.bias.as_ref()).map(|(w, b)| (w.val(), b.val()));
         let activation = match (self.config.activation, &self.slope) {
             (_, Some(slope)) => Activation::PRelu(slope.val()),
@@ -204,6 +216,6 @@ impl Norm {
             (NormActivation::None | NormActivation::PRelu(_), None) => Activation::None,
         };
         let (groups, eps) = (self.config.groups, self.config.eps);
-        normalise(x, &Normalisation { groups, eps, affine, film, activation })
+        normalise(x, &Normalisation { groups, eps, affine, film: None, activation, residual })
     }
 }

@@ -3,7 +3,7 @@
 //! Every level halves the sides with a residual unit and comes back with a transposed convolution; `[B, 1, D, H, W]`
 //! in [0, 1] of the HU window → logits `[B, 3, D, H, W]` (background, organ, tumor).
 use crate::nn::activation::Activation;
-use crate::nn::elementwise::{add, cat_channels};
+use crate::nn::elementwise::cat_channels;
 use crate::nn::norm::{Normalisation, normalise};
 use crate::nn::{
     Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d, ConvTranspose3dConfig, Padding, TransposedGeometry,
@@ -75,11 +75,11 @@ fn slope(device: &Device) -> Param<Tensor<1>> {
     Initializer::Constant { value: 0.25 }.init([1], device)
 }
 
-/// InstanceNorm without weights, then PReLU.
-fn norm_act(x: Tensor<5>, slope: &Param<Tensor<1>>) -> Tensor<5> {
+/// InstanceNorm without weights, then PReLU, then what is added.
+fn norm_act(x: Tensor<5>, slope: &Param<Tensor<1>>, residual: Option<Tensor<5>>) -> Tensor<5> {
     let groups = x.dims()[1];
     let activation = Activation::PRelu(slope.val());
-    normalise(x, &Normalisation { groups, eps: NORM_EPS, affine: None, film: None, activation })
+    normalise(x, &Normalisation { groups, eps: NORM_EPS, affine: None, film: None, activation, residual })
 }
 
 impl Residual {
@@ -94,8 +94,8 @@ impl Residual {
     }
 
     fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let y = norm_act(self.conv_0.forward(x.clone()), &self.slope_0);
-        let y = norm_act(self.conv_1.forward(y), &self.slope_1);
+        let y = norm_act(self.conv_0.forward(x.clone()), &self.slope_0, None);
+        let y = norm_act(self.conv_1.forward(y), &self.slope_1, None);
         self.residual.forward_add(x, Some(y))
     }
 }
@@ -119,9 +119,9 @@ impl Level {
     }
 
     fn rise(&self, skip: Tensor<5>, below: Tensor<5>) -> Tensor<5> {
-        let x = norm_act(self.up.forward(cat_channels(skip, below)), &self.up_slope);
+        let x = norm_act(self.up.forward(cat_channels(skip, below)), &self.up_slope, None);
         match &self.last_slope {
-            Some(slope) => add(norm_act(self.last.forward(x.clone()), slope), x),
+            Some(slope) => norm_act(self.last.forward(x.clone()), slope, Some(x)),
             None => self.last.forward_add(x.clone(), Some(x)),
         }
     }

@@ -27,15 +27,18 @@ pub struct RowGradients {
 }
 
 /// Mean and 1 / √(variance + eps) of a row.
+pub type Moments = [f32; 2];
+
+/// The moments of a row, with `row - mean` in `centred`.
 #[inline(always)]
-fn moments<S: Simd>(simd: S, row: &[f32], centred: &mut [f32], eps: f64) -> f32 {
+fn moments<S: Simd>(simd: S, row: &[f32], centred: &mut [f32], eps: f64) -> Moments {
     let [sum] = sums(simd, row, row, |_, a, _| [a]);
     let mean = (sum / row.len() as f64) as f32;
     for (c, v) in centred.iter_mut().zip(row) {
         *c = v - mean;
     }
     let [square] = sums(simd, centred, centred, |s, a, _| [s.mul_f32s(a, a)]);
-    (1.0 / (square / row.len() as f64 + eps).sqrt()) as f32
+    [mean, (1.0 / (square / row.len() as f64 + eps).sqrt()) as f32]
 }
 
 struct Forward<'a> {
@@ -44,12 +47,15 @@ struct Forward<'a> {
     out: &'a mut [f32],
 }
 impl WithSimd for Forward<'_> {
-    type Output = ();
+    type Output = Vec<Moments>;
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<Moments> {
         let n = self.norm.channels;
+        let mut all = Vec::with_capacity(self.x.len() / n);
         for (x, out) in self.x.chunks_exact(n).zip(self.out.chunks_exact_mut(n)) {
-            let inverse = moments(simd, x, out, self.norm.eps);
+            let found = moments(simd, x, out, self.norm.eps);
+            let inverse = found[1];
+            all.push(found);
             match self.norm.affine {
                 None => {
                     for o in out {
@@ -63,12 +69,14 @@ impl WithSimd for Forward<'_> {
                 }
             }
         }
+        all
     }
 }
 
 struct Backward<'a> {
     norm: RowNorm<'a>,
     x: &'a [f32],
+    moments: &'a [Moments],
     gradient: &'a [f32],
     out: &'a mut [f32],
     /// Sums over the rows for weight and bias.
@@ -84,8 +92,10 @@ impl WithSimd for Backward<'_> {
         let n = self.norm.channels;
         let rows =
             self.x.chunks_exact(n).zip(self.gradient.chunks_exact(n)).zip(self.out.chunks_exact_mut(n));
-        for ((x, g), out) in rows {
-            let inverse = moments(simd, x, out, self.norm.eps); // out: x - mean
+        for (((x, g), out), [mean, inverse]) in rows.zip(self.moments) {
+            for (o, x) in out.iter_mut().zip(x) {
+                *o = x - mean;
+            }
             let weighted = match self.norm.affine {
                 None => g,
                 Some((weight, _)) => {
@@ -100,7 +110,7 @@ impl WithSimd for Backward<'_> {
             let [sum, product] = sums(simd, weighted, out, |s, g, d| [g, s.mul_f32s(g, d)]);
             // dx = inverse · (gw - mean(gw) - d · inverse² · mean(gw · d))
             let mean = (sum / n as f64) as f32;
-            let slope = (product / n as f64 * f64::from(inverse).powi(2)) as f32;
+            let slope = (product / n as f64 * f64::from(*inverse).powi(2)) as f32;
             for (o, g) in out.iter_mut().zip(weighted) {
                 *o = (g - mean - *o * slope) * inverse;
             }
@@ -119,26 +129,36 @@ impl RowNorm<'_> {
         assert!(self.affine.is_none_or(|(w, b)| w.len() == self.channels && b.len() == self.channels));
     }
 
-    /// `x` is `[rows, C]`; so is the result.
-    pub fn forward(&self, x: &[f32]) -> Vec<f32> {
+    /// `x` is `[rows, C]`; so is the result. With the moments of each row, for the gradients.
+    pub fn forward(&self, x: &[f32]) -> (Vec<f32>, Vec<Moments>) {
         self.check(x);
-        filled(1, x.len(), self.rows_at_once() * self.channels, |_, start, out| {
-            arch().dispatch(Forward { norm: *self, x: &x[start..][..out.len()], out });
-        })
-        .0
+        let (out, moments) = filled(1, x.len(), self.rows_at_once() * self.channels, |_, start, out| {
+            arch().dispatch(Forward { norm: *self, x: &x[start..][..out.len()], out })
+        });
+        (out, moments.concat())
     }
 
-    /// Gradients from those of the result of [`RowNorm::forward`] for `x`.
-    pub fn gradients(&self, x: &[f32], gradient: &[f32]) -> RowGradients {
+    /// Gradients from those of the result of [`RowNorm::forward`] for `x`, with its `moments`.
+    pub fn gradients(&self, x: &[f32], moments: &[Moments], gradient: &[f32]) -> RowGradients {
         self.check(x);
-        assert_eq!(x.len(), gradient.len());
         let n = self.channels;
+        assert!(x.len() == gradient.len() && x.len() == moments.len() * n);
         let (dx, parts) = filled(1, x.len(), self.rows_at_once() * n, |_, start, out| {
             let mut of = vec![0f32; 3 * n];
             let (of_weight, rest) = of.split_at_mut(n);
             let (of_bias, weighted) = rest.split_at_mut(n);
             let (x, gradient) = (&x[start..][..out.len()], &gradient[start..][..out.len()]);
-            arch().dispatch(Backward { norm: *self, x, gradient, out, of_weight, of_bias, weighted });
+            let moments = &moments[start / n..];
+            arch().dispatch(Backward {
+                norm: *self,
+                x,
+                moments,
+                gradient,
+                out,
+                of_weight,
+                of_bias,
+                weighted,
+            });
             of.truncate(2 * n);
             of
         });

@@ -4,7 +4,7 @@
 //! of each channel, where g_u = g · function'(u). They give the parameters' gradients, and in each group
 //! dx = inverse · (g_u · factor - mean(g_u · factor) - x̂ · mean(g_u · factor · x̂)).
 use super::activation::{Formula, Function, with_formula};
-use super::buffer::{self, filled};
+use super::buffer::{self, Fresh, filled, filled_bit_by_bit};
 use super::normalise::{Channel, FITS, Moments, Normalise, PIECE};
 use super::sum::sums;
 use super::tile::arch;
@@ -34,21 +34,27 @@ pub struct NormGradients {
 /// Σ g_u, Σ g_u · d, and the slope's Σ g · min(u, 0).
 type ChannelSums = [f64; 3];
 
-struct SumChannel<'a> {
+struct SumChannel<'a, 'b> {
     function: Function,
     channel: Channel,
     x: &'a [f32],
     gradient: &'a [f32],
+    /// Where g_u is left, if anywhere.
+    keep: Option<&'a mut Fresh<'b>>,
 }
-impl WithSimd for SumChannel<'_> {
+impl WithSimd for SumChannel<'_, '_> {
     type Output = ChannelSums;
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> ChannelSums {
+    fn with_simd<S: Simd>(mut self, simd: S) -> ChannelSums {
         let Channel { mean, gain, offset } = self.channel;
-        let (mut d, mut outer) = ([0f32; BLOCK], [0f32; BLOCK]);
+        let (mut d, mut scratch) = ([0f32; BLOCK], [0f32; BLOCK]);
         let mut total = [0f64; 3];
         for (x, g) in self.x.chunks(BLOCK).zip(self.gradient.chunks(BLOCK)) {
-            let (d, outer) = (&mut d[..x.len()], &mut outer[..x.len()]);
+            let d = &mut d[..x.len()];
+            let outer = match &mut self.keep {
+                Some(fresh) => fresh.take(x.len()),
+                None => &mut scratch[..x.len()],
+            };
             with_formula!(self.function, f => for i in 0..x.len() {
                 d[i] = x[i] - mean;
                 outer[i] = g[i] * f.derivative(d[i] * gain + offset);
@@ -57,10 +63,10 @@ impl WithSimd for SumChannel<'_> {
             total[0] += a;
             total[1] += b;
             if let Function::Leaky(_) = self.function {
-                for (o, d) in outer.iter_mut().zip(d.iter()) {
-                    *o = (d * gain + offset).min(0.0);
+                for d in d.iter_mut() {
+                    *d = (*d * gain + offset).min(0.0);
                 }
-                let [c] = sums(simd, outer, g, |s, u, g| [s.mul_f32s(u, g)]);
+                let [c] = sums(simd, d, g, |s, u, g| [s.mul_f32s(u, g)]);
                 total[2] += c;
             }
         }
@@ -72,11 +78,10 @@ impl WithSimd for SumChannel<'_> {
 struct Combine<'a> {
     function: Function,
     channel: Channel,
-    outer: f32,
-    inner: f32,
-    constant: f32,
+    factors: [f32; 3],
     x: &'a [f32],
-    gradient: &'a [f32],
+    /// The result's gradient, or none where `out` holds g_u.
+    gradient: Option<&'a [f32]>,
     out: &'a mut [f32],
 }
 impl WithSimd for Combine<'_> {
@@ -84,7 +89,13 @@ impl WithSimd for Combine<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Channel { mean, gain, offset } = self.channel;
-        let Self { outer, inner, constant, x, gradient, out, .. } = self;
+        let Self { factors: [outer, inner, constant], x, gradient, out, .. } = self;
+        let Some(gradient) = gradient else {
+            for (o, x) in out.iter_mut().zip(x) {
+                *o = *o * outer + ((x - mean) * inner + constant);
+            }
+            return;
+        };
         with_formula!(self.function, f => for ((o, x), g) in out.iter_mut().zip(x).zip(gradient) {
             let d = x - mean;
             *o = g * f.derivative(d * gain + offset) * outer + (d * inner + constant);
@@ -105,32 +116,34 @@ impl Normalise<'_> {
         let (len, volume, per_group) = (self.group_len(), self.volume, self.channels / self.groups);
         assert!(x.len() == gradient.len() && moments.len() * len == x.len());
         let of = |start: usize, n: usize| (&x[start..][..n], &gradient[start..][..n]);
-        let sum = |i: usize, start: usize, n: usize| {
+        let sum = |i: usize, start: usize, n: usize, keep: Option<&mut Fresh>| {
             let (x, gradient) = of(i * volume + start, n);
             let channel = self.channel(i, moments[i / per_group]);
-            arch().dispatch(SumChannel { function: self.function, channel, x, gradient })
+            arch().dispatch(SumChannel { function: self.function, channel, x, gradient, keep })
         };
-        let combine = |i: usize, start: usize, means: [f64; 2], out: &mut [f32]| {
+        let combine = |i: usize, start: usize, means: [f64; 2], kept: bool, out: &mut [f32]| {
             let m = moments[i / per_group];
             let (x, gradient) = of(i * volume + start, out.len());
+            let factors =
+                [self.after(i)[0] * m.inverse, -means[1] * m.inverse.powi(2), -means[0] * m.inverse];
             arch().dispatch(Combine {
                 function: self.function,
                 channel: self.channel(i, m),
-                outer: (self.after(i)[0] * m.inverse) as f32,
-                inner: (-means[1] * m.inverse.powi(2)) as f32,
-                constant: (-means[0] * m.inverse) as f32,
+                factors: factors.map(|f| f as f32),
                 x,
-                gradient,
+                gradient: (!kept).then_some(gradient),
                 out,
             });
         };
         if x_wanted && len <= FITS {
-            let (dx, found) = filled(x.len() / len.max(1), len, len, |g, _, out| {
+            // The result's memory keeps g_u from one pass to the other: SiLU's derivative costs more than the cache.
+            let (dx, found) = filled_bit_by_bit(x.len() / len.max(1), len, len, |g, _, out| {
                 let channels = g * per_group..(g + 1) * per_group;
-                let found: Vec<ChannelSums> = channels.clone().map(|i| sum(i, 0, volume)).collect();
+                let found: Vec<ChannelSums> =
+                    channels.clone().map(|i| sum(i, 0, volume, Some(&mut *out))).collect();
                 let means = self.means(g, &found, moments[g]);
-                for (i, out) in channels.zip(out.chunks_mut(volume)) {
-                    combine(i, 0, means, out);
+                for (i, out) in channels.zip(out.taken().chunks_mut(volume)) {
+                    combine(i, 0, means, true, out);
                 }
                 found
             });
@@ -140,7 +153,7 @@ impl Normalise<'_> {
             .into_par_iter()
             .with_min_len(PIECE.div_ceil(volume))
             .map(|i| {
-                let piece = |p: usize| sum(i, p * PIECE, PIECE.min(volume - p * PIECE));
+                let piece = |p: usize| sum(i, p * PIECE, PIECE.min(volume - p * PIECE), None);
                 let parts: Vec<ChannelSums> =
                     (0..volume.div_ceil(PIECE)).into_par_iter().map(piece).collect();
                 std::array::from_fn(|k| parts.iter().map(|p| p[k]).sum())
@@ -152,7 +165,8 @@ impl Normalise<'_> {
         }
         let means: Vec<[f64; 2]> =
             found.chunks(per_group).enumerate().map(|(g, f)| self.means(g, f, moments[g])).collect();
-        let make = |i: usize, start: usize, out: &mut [f32]| combine(i, start, means[i / per_group], out);
+        let make =
+            |i: usize, start: usize, out: &mut [f32]| combine(i, start, means[i / per_group], false, out);
         let (dx, _) = filled(x.len() / volume, volume, buffer::PIECE, make);
         NormGradients { x: dx, ..parameters }
     }

@@ -2,7 +2,7 @@
 //!
 //! A group whose values fit the cache is read from memory once; its two passes are one task.
 use super::activation::{Formula, Function, with_formula};
-use super::buffer::{self, filled};
+use super::buffer::{self, Fresh, filled, filled_bit_by_bit};
 use super::tile::arch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -107,6 +107,7 @@ struct Apply<'a> {
     function: Function,
     channel: Channel,
     x: &'a [f32],
+    residual: Option<&'a [f32]>,
     out: &'a mut [f32],
 }
 impl WithSimd for Apply<'_> {
@@ -114,8 +115,17 @@ impl WithSimd for Apply<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Channel { mean, gain, offset } = self.channel;
-        with_formula!(self.function, f => for (o, x) in self.out.iter_mut().zip(self.x) {
-            *o = f.value((x - mean) * gain + offset);
+        with_formula!(self.function, f => match self.residual {
+            None => {
+                for (o, x) in self.out.iter_mut().zip(self.x) {
+                    *o = f.value((x - mean) * gain + offset);
+                }
+            }
+            Some(residual) => {
+                for ((o, x), r) in self.out.iter_mut().zip(self.x).zip(residual) {
+                    *o = f.value((x - mean) * gain + offset) + r;
+                }
+            }
         });
     }
 }
@@ -132,7 +142,7 @@ impl Normalise<'_> {
             .map_or((1.0, 0.0), |(w, b)| (w[i % self.channels].into(), b[i % self.channels].into()));
         let (factor, shift): (f64, f64) =
             self.scale_shift.map_or((1.0, 0.0), |(s, t)| (f64::from(s[i]) + 1.0, t[i].into()));
-        [weight * factor, f64::from(bias) * factor + shift, factor]
+        [weight * factor, bias * factor + shift, factor]
     }
 
     pub(super) fn channel(&self, i: usize, moments: Moments) -> Channel {
@@ -142,6 +152,13 @@ impl Normalise<'_> {
         let gain = factor * moments.inverse;
         let offset = summand + (f64::from(mean) - moments.mean) * gain;
         Channel { mean, gain: gain as f32, offset: offset as f32 }
+    }
+
+    /// One channel of a group, piece by piece.
+    pub(super) fn in_pieces(&self, out: &mut Fresh, make: impl Fn(usize, &mut [f32])) {
+        for start in (0..self.volume).step_by(buffer::PIECE) {
+            make(start, out.take(buffer::PIECE.min(self.volume - start)));
+        }
     }
 
     pub(super) fn check(&self, x: &[f32]) {
@@ -157,17 +174,24 @@ impl Normalise<'_> {
         assert!(self.scale_shift.is_none_or(|(s, t)| s.len() == planes && t.len() == planes));
     }
 
-    /// `x` is `[B, C, ...]`; the result has its shape. With the moments of each group, for the gradients.
-    pub fn forward(&self, x: &[f32]) -> (Vec<f32>, Vec<Moments>) {
+    /// `x` is `[B, C, ...]`; so are the result and the `residual` that is added to it at the end. With the moments of
+    /// each group, for the gradients.
+    pub fn forward(&self, x: &[f32], residual: Option<&[f32]>) -> (Vec<f32>, Vec<Moments>) {
         self.check(x);
+        assert!(residual.is_none_or(|r| r.len() == x.len()), "residual of another size");
+        let apply = |i: usize, start: usize, moments: Moments, out: &mut [f32]| {
+            let at = i * self.volume + start..i * self.volume + start + out.len();
+            let (x, residual) = (&x[at.clone()], residual.map(|r| &r[at]));
+            let channel = self.channel(i, moments);
+            arch().dispatch(Apply { function: self.function, channel, x, residual, out });
+        };
         let (len, per_group) = (self.group_len(), self.channels / self.groups);
         if len <= FITS {
-            return filled(x.len() / len.max(1), len, len, |g, _, out| {
+            return filled_bit_by_bit(x.len() / len.max(1), len, len, |g, _, out| {
                 let x = &x[g * len..][..len];
                 let moments = together(&[arch().dispatch(Spread(x))], self.eps);
-                for (c, (x, out)) in x.chunks(self.volume).zip(out.chunks_mut(self.volume)).enumerate() {
-                    let channel = self.channel(g * per_group + c, moments);
-                    arch().dispatch(Apply { function: self.function, channel, x, out });
+                for i in g * per_group..(g + 1) * per_group {
+                    self.in_pieces(out, |start, out| apply(i, start, moments, out));
                 }
                 moments
             });
@@ -180,9 +204,7 @@ impl Normalise<'_> {
             })
             .collect();
         let (out, _) = filled(x.len() / self.volume, self.volume, buffer::PIECE, |i, start, out| {
-            let x = &x[i * self.volume + start..][..out.len()];
-            let channel = self.channel(i, moments[i / per_group]);
-            arch().dispatch(Apply { function: self.function, channel, x, out });
+            apply(i, start, moments[i / per_group], out);
         });
         (out, moments)
     }
