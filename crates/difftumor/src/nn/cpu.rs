@@ -5,6 +5,8 @@
 //! gradients, or lie on a GPU, take Burn's operations.
 pub mod attention;
 pub mod conv;
+pub mod lanes;
+pub mod linear_attention;
 pub mod nearest;
 pub mod norm;
 pub mod product;

@@ -23,9 +23,14 @@ impl WithSimd for Lanes {
     }
 }
 
+/// Elements of a vector on this machine (16 with AVX-512, 8 with AVX2, 4 with NEON).
+pub fn lanes() -> usize {
+    arch().dispatch(Lanes)
+}
+
 /// Columns of a full tile on this machine (32 with AVX-512, 16 with AVX2, 8 with NEON).
 pub fn block() -> usize {
-    arch().dispatch(Lanes) * COLUMN_VECTORS
+    lanes() * COLUMN_VECTORS
 }
 
 /// One run of contiguous or strided `k` terms of a product.
@@ -186,6 +191,25 @@ pub fn exp(x: f32) -> f32 {
     }
     let e = p * r * r + r + 1.0;
     e * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
+}
+
+/// [`exp`] of a vector.
+#[inline(always)]
+pub fn exp_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let c = |v: f32| simd.splat_f32s(v);
+    let x = simd.min_f32s(simd.max_f32s(x, c(-87.0)), c(88.0));
+    let shifted = simd.mul_add_e_f32s(x, c(std::f32::consts::LOG2_E), c(12_582_912.0));
+    let k = simd.sub_f32s(shifted, c(12_582_912.0));
+    let r = simd.mul_add_e_f32s(k, c(-0.693_359_4), x);
+    let r = simd.mul_add_e_f32s(k, c(2.121_944_4e-4), r);
+    let mut p = c(1.987_569_2e-4);
+    for term in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
+        p = simd.mul_add_e_f32s(p, r, c(term));
+    }
+    let e = simd.add_f32s(simd.mul_add_e_f32s(simd.mul_f32s(p, r), r, r), c(1.0));
+    let bits = simd.add_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(127));
+    let power = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(23)));
+    simd.mul_f32s(e, power)
 }
 
 #[cfg(test)]
