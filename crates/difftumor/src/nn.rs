@@ -5,6 +5,7 @@ pub mod attention;
 pub mod conv3d;
 pub mod cpu;
 pub mod group_norm;
+mod joined;
 pub mod linear;
 pub mod nearest;
 pub mod state;

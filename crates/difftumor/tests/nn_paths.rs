@@ -66,6 +66,47 @@ fn convolutions_agree() {
     }
 }
 
+/// Convolutions inside slices: wide rows (one slice at a time) and narrow ones down to a single position (all slices at
+/// once, more of them than a vector holds), with odd channels and sides, and strides that leave a rest.
+#[test]
+fn convolutions_in_slices_agree() {
+    let cases = [
+        ([17, 24], 7, 1),
+        ([24, 24], 3, 1),
+        ([35, 13], 3, 1),
+        ([48, 8], 1, 1),
+        ([24, 20], 4, 2),
+        ([9, 12], 2, 1),
+        ([5, 7], 2, 2),
+    ];
+    for (channels, kernel, stride) in cases {
+        let geometry = ConvGeometry::same([1, kernel, kernel], [1, stride, stride], Padding::Zero);
+        let config = Conv3dConfig { channels, geometry };
+        let fast = config.init(&Device::flex());
+        let slow = twin(&fast, config.init(&recording()));
+        for sides in [[3, 24, 24], [24, 3, 3], [35, 1, 1], [5, 12, 12], [2, 9, 31], [17, 2, 5]] {
+            let x = random([2, channels[0], sides[0], sides[1], sides[2]]);
+            let [h, w] = [sides[1], sides[2]];
+            if h % stride + w % stride > 0 {
+                continue; // leaves voxels out, or all of them: not a shape of these networks
+            }
+            let what = format!("{channels:?} {kernel} {stride} {sides:?}");
+            let y = slow.forward(x.clone().autodiff()).inner();
+            let residual = random(y.dims());
+            assert_close(fast.forward(x.clone()), y.clone(), &what);
+            assert_close(fast.forward_add(x, Some(residual.clone())), y + residual, &what);
+        }
+    }
+    let config =
+        ConvTranspose3dConfig { channels: [11, 26], doubled: [false, true, true], padding: Padding::Zero };
+    let fast = config.init(&Device::flex());
+    let slow = twin(&fast, config.init(&recording()));
+    for sides in [[24, 3, 3], [3, 13, 12], [37, 1, 2], [2, 5, 21]] {
+        let x = random([2, 11, sides[0], sides[1], sides[2]]);
+        assert_close(fast.forward(x.clone()), slow.forward(x.autodiff()).inner(), &format!("{sides:?}"));
+    }
+}
+
 /// Enough outputs and channels for Winograd's way, odd sides and channels that fill no vector.
 #[test]
 fn large_convolutions_agree() {
@@ -114,33 +155,35 @@ fn group_norms_agree() {
     }
 }
 
+/// Sequences of one member, fewer sequences than a vector has lanes, more and not a multiple; channels below and above
+/// those of a head (values folded into the output projection, or not); a head that fills no vector.
 #[test]
 fn attentions_agree() {
-    let cases = [
+    let kinds = [
         (Axis::Depth, AttentionKind::Softmax),
         (Axis::Slice, AttentionKind::Softmax),
         (Axis::Slice, AttentionKind::Linear),
     ];
-    for (axis, kind) in cases {
-        let config = AttentionConfig {
-            channels: 20,
-            heads: 3,
-            head_channels: 12,
-            axis,
-            kind,
-            out_bias: kind == AttentionKind::Linear,
-        };
-        let fast = config.init(&Device::flex());
-        let slow = twin(&fast, config.init(&recording()));
-        let x = random([2, 20, 7, 5, 9]);
-        let with_positions = axis == Axis::Depth;
-        let p = Positions { rotary: (random([7, 6]), random([7, 6])), bias: random([3, 7, 7]) };
-        let q = Positions {
-            rotary: (p.rotary.0.clone().autodiff(), p.rotary.1.clone().autodiff()),
-            bias: p.bias.clone().autodiff(),
-        };
-        let want = slow.forward(x.clone().autodiff(), with_positions.then_some(&q)).inner();
-        assert_close(fast.forward(x, with_positions.then_some(&p)), want, &format!("{axis:?} {kind:?}"));
+    for (axis, kind) in kinds {
+        for (channels, heads, head_channels) in [(20, 3, 12), (24, 8, 32), (67, 2, 32), (5, 1, 6)] {
+            let out_bias = kind == AttentionKind::Linear;
+            let config = AttentionConfig { channels, heads, head_channels, axis, kind, out_bias };
+            let fast = config.init(&Device::flex());
+            let slow = twin(&fast, config.init(&recording()));
+            for [f, h, w] in [[7, 5, 9], [24, 3, 3], [1, 1, 1], [26, 6, 6], [3, 12, 11]] {
+                let x = random([2, channels, f, h, w]);
+                let with_positions = axis == Axis::Depth;
+                let angles = || random([f, head_channels / 2]);
+                let p = Positions { rotary: (angles(), angles()), bias: random([heads, f, f]) };
+                let q = Positions {
+                    rotary: (p.rotary.0.clone().autodiff(), p.rotary.1.clone().autodiff()),
+                    bias: p.bias.clone().autodiff(),
+                };
+                let want = slow.forward(x.clone().autodiff(), with_positions.then_some(&q)).inner();
+                let what = format!("{axis:?} {kind:?} {channels} {heads} {head_channels} {:?}", [f, h, w]);
+                assert_close(fast.forward(x, with_positions.then_some(&p)), want, &what);
+            }
+        }
     }
 }
 
@@ -154,4 +197,23 @@ fn nearest_codes_agree_and_the_first_of_equals_wins() {
     let slow = nearest::nearest(rows.autodiff(), codes.autodiff()).into_data();
     assert_eq!(fast.clone().convert::<i64>(), slow.convert::<i64>());
     assert_eq!(*fast.convert::<i64>().try_to_vec::<i64>().unwrap().last().unwrap(), 5);
+}
+
+/// The tests of this file once more with the kernels of narrower vector units, each in a process of its own (the unit is
+/// chosen once).
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn every_vector_unit_agrees() {
+    use difftumor::nn::cpu::tile::SIMD_VARIABLE;
+    for unit in ["avx2", "scalar"] {
+        if unit == "avx2" && !std::arch::is_x86_feature_detected!("avx2") {
+            continue;
+        }
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--skip", "every_vector_unit_agrees"])
+            .env(SIMD_VARIABLE, unit)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{unit}: {}", String::from_utf8_lossy(&output.stdout));
+    }
 }

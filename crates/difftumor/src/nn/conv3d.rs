@@ -69,7 +69,7 @@ pub struct Conv3d {
     /// `[Co]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
-    geometry: ConvGeometry,
+    pub(super) geometry: ConvGeometry,
 }
 
 /// The usual uniform initialisation with bound 1/sqrt(fan in).

@@ -9,6 +9,7 @@ pub mod lanes;
 pub mod linear_attention;
 pub mod nearest;
 pub mod norm;
+pub(crate) mod planar;
 pub mod product;
 pub mod tile;
 pub mod winograd;

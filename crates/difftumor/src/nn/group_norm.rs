@@ -1,6 +1,6 @@
 //! GroupNorm with what always follows it here: FiLM scale-shift and SiLU.
 use super::cpu;
-use super::cpu::norm::{AfterNorm, group_norm};
+use super::cpu::norm::{AfterNorm, group_norm_add};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
@@ -37,6 +37,20 @@ impl GroupNorm {
 
     /// `silu(norm(x) * (scale + 1) + shift)`; scale and shift are `[B, C]`.
     pub fn forward_film_silu(&self, x: Tensor<5>, film: Option<(Tensor<2>, Tensor<2>)>) -> Tensor<5> {
+        self.forward(x, film, None)
+    }
+
+    /// `silu(norm(x)) + residual`.
+    pub fn forward_silu_add(&self, x: Tensor<5>, residual: Tensor<5>) -> Tensor<5> {
+        self.forward(x, None, Some(residual))
+    }
+
+    fn forward(
+        &self,
+        x: Tensor<5>,
+        film: Option<(Tensor<2>, Tensor<2>)>,
+        residual: Option<Tensor<5>>,
+    ) -> Tensor<5> {
         let [b, c, d, h, w] = x.dims();
         if let (Some(v), Some(weight), Some(bias)) =
             (cpu::values(&x), cpu::values(&self.weight.val()), cpu::values(&self.bias.val()))
@@ -50,10 +64,10 @@ impl GroupNorm {
                 scale_shift: film.as_ref().map(|(s, t)| (s.get(), t.get())),
                 silu: true,
             };
-            return cpu::tensor(
-                group_norm(v.get(), c, d * h * w, self.groups, self.eps, &after),
-                [b, c, d, h, w],
-            );
+            let residual = residual.as_ref().map(|r| cpu::values(r).expect("residual on x's device"));
+            let residual = residual.as_ref().map(|r| r.get());
+            let y = group_norm_add(v.get(), c, d * h * w, self.groups, self.eps, &after, residual);
+            return cpu::tensor(y, [b, c, d, h, w]);
         }
         let rows = x.reshape([b * self.groups, c / self.groups * d * h * w]);
         let (var, mean) = rows.clone().var_mean_bias(1);
@@ -64,6 +78,9 @@ impl GroupNorm {
         if let Some((scale, shift)) = film {
             y = y * (scale + 1.0).reshape([b, c, 1, 1, 1]) + shift.reshape([b, c, 1, 1, 1]);
         }
-        silu(y)
+        match residual {
+            Some(r) => silu(y) + r,
+            None => silu(y),
+        }
     }
 }

@@ -6,7 +6,7 @@
 use super::lanes::{Head, rotate};
 use super::linear_attention::{Values, context, softmax_columns};
 use super::product::Product;
-use super::tile::{Shared, arch, block, lanes};
+use super::tile::{Shared, arch, block, lanes, written};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -174,13 +174,15 @@ pub fn attention(
     } else {
         sequences / lanes()
     };
-    let mut out = vec![0f32; x.len()];
-    let shared = Shared::new(&mut out);
-    (0..tasks).into_par_iter().for_each_init(Scratch::default, |scratch, t| {
-        let (first, end) = (sequences * t / tasks, sequences * (t + 1) / tasks);
-        layer.task(x, first, end - first, tasks < FEW_TASKS, scratch, shared);
-    });
-    out
+    // SAFETY: every element of x belongs to one sequence, every sequence to one task, which writes all it has.
+    unsafe {
+        written(x.len(), |out| {
+            (0..tasks).into_par_iter().for_each_init(Scratch::default, |scratch, t| {
+                let (first, end) = (sequences * t / tasks, sequences * (t + 1) / tasks);
+                layer.task(x, first, end - first, tasks < FEW_TASKS, scratch, out);
+            });
+        })
+    }
 }
 
 /// One task: what its columns are.
@@ -366,8 +368,8 @@ impl HeadStep<'_> {
         t.project(simd, (0, head), rows, &b.zeros, &mut b.q);
         t.project(simd, (1, head), rows, &b.zeros, &mut b.k);
         if let Some(angles) = rotary {
-            rotate(&mut b.q, t.pitch, len, t.outer, angles);
-            rotate(&mut b.k, t.pitch, len, t.outer, angles);
+            rotate(simd, &mut b.q, t.pitch, len, t.outer, angles);
+            rotate(simd, &mut b.k, t.pitch, len, t.outer, angles);
         }
         let parts = Head {
             q: &b.q,
@@ -529,7 +531,7 @@ impl WithSimd for OutStep<'_> {
             for (i, v) in line.iter().enumerate() {
                 let at = to + i * step;
                 // SAFETY: each element belongs to one channel of one sequence, and those to one task.
-                unsafe { *out.at(at) = t.x[at] + v + bias };
+                unsafe { out.at(at).write(t.x[at] + v + bias) };
             }
         });
     }

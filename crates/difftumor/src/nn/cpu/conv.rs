@@ -3,6 +3,7 @@
 //! The input is copied once into a padded channels-last buffer, where the terms of one kernel row (kw × channels)
 //! are contiguous; output rows are then register tiles of a matrix product (`tile.rs`).
 //! A stride-2 transposed convolution is eight (or four) ordinary ones, one for each parity of the output position.
+use super::planar::Planar;
 use super::tile::{Run, Shared, Strides, arch, block, block_rows};
 use super::winograd;
 use crate::nn::{ConvGeometry, Padding};
@@ -200,6 +201,10 @@ pub fn conv3d(
     let in_channels = weight.len() / (out_channels * taps);
     assert_eq!(x.len(), in_channels * n.iter().product::<usize>(), "input against weight");
     let outputs = g.output_shape(n);
+    let volume = n.iter().product();
+    if let Some(planar) = Planar::conv(x.chunks_exact(volume).collect(), n, weight, bias, g, residual) {
+        return planar.run();
+    }
     if winograd::applies(g, in_channels, out_channels, outputs) {
         return winograd::conv3d(x, n, weight, &padded_bias(bias), out_channels, g, residual);
     }
@@ -249,6 +254,9 @@ pub fn conv_transpose3d(
     let all_taps: usize = k.iter().product();
     let in_channels = weight.len() / (out_channels * all_taps);
     assert_eq!(x.len(), in_channels * n.iter().product::<usize>(), "input against weight");
+    if let Some(planar) = Planar::transposed(x, n, weight, bias, doubled, padding) {
+        return planar.run();
+    }
     let rim = std::array::from_fn(|a| side(a, 1, 0));
     let input = pad_channels_last(x, in_channels, in_channels, n, rim, rim, padding);
     let out_shape: [usize; 3] = std::array::from_fn(|a| n[a] * side(a, 2, 1));

@@ -2,7 +2,7 @@
 //! neither transposed copies nor sums across lanes, and sequences of 24 fill whole vectors.
 //!
 //! A column buffer is `[row][member][lane]`: rows are channels, `pitch` elements apart.
-use super::tile::exp_lanes;
+use super::tile::exp_negative;
 use pulp::Simd;
 
 /// Vector of element-wise products `out[i][j] = sum_k a[i][k] * b[j][k]`, every factor a vector of lanes.
@@ -199,7 +199,7 @@ fn softmax<S: Simd>(simd: S, row: &mut [S::f32s], scale: f32, bias: Option<&[f32
     }
     let mut sum = simd.splat_f32s(0.0);
     for v in row.iter_mut() {
-        *v = exp_lanes(simd, simd.sub_f32s(*v, most));
+        *v = exp_negative(simd, simd.sub_f32s(*v, most));
         sum = simd.add_f32s(sum, *v);
     }
     let inv = simd.div_f32s(simd.splat_f32s(1.0), sum);
@@ -210,14 +210,28 @@ fn softmax<S: Simd>(simd: S, row: &mut [S::f32s], scale: f32, bias: Option<&[f32
 
 /// Rotates rows 2j and 2j + 1 of a column buffer by each member's angles, `[len, rows / 2]`.
 #[inline(always)]
-pub fn rotate(rows: &mut [f32], pitch: usize, len: usize, member: usize, (cos, sin): (&[f32], &[f32])) {
+pub fn rotate<S: Simd>(
+    simd: S,
+    rows: &mut [f32],
+    pitch: usize,
+    len: usize,
+    member: usize,
+    (cos, sin): (&[f32], &[f32]),
+) {
     let pairs = cos.len() / len;
     for j in 0..pairs {
         let (even, odd) = rows[2 * j * pitch..].split_at_mut(pitch);
         for i in 0..len {
             let (c, s) = (cos[i * pairs + j], sin[i * pairs + j]);
-            let (a, b) = (&mut even[i * member..][..member], &mut odd[i * member..][..member]);
+            let (a, a_rest) = S::as_mut_simd_f32s(&mut even[i * member..][..member]);
+            let (b, b_rest) = S::as_mut_simd_f32s(&mut odd[i * member..][..member]);
+            let (cv, sv) = (simd.splat_f32s(c), simd.splat_f32s(s));
             for (a, b) in a.iter_mut().zip(b) {
+                let turned = simd.mul_add_e_f32s(*a, cv, simd.neg_f32s(simd.mul_f32s(*b, sv)));
+                *b = simd.mul_add_e_f32s(*b, cv, simd.mul_f32s(*a, sv));
+                *a = turned;
+            }
+            for (a, b) in a_rest.iter_mut().zip(b_rest) {
                 (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
             }
         }

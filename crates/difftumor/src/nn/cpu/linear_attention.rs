@@ -2,7 +2,7 @@
 //!
 //! q and v are column buffers `[channel][position]`, k is `[position][channel]`, so that neither product transposes.
 use super::product::Product;
-use super::tile::{block, exp_lanes};
+use super::tile::{block, exp_negative};
 use pulp::Simd;
 
 /// Softmax over the rows of each column of `rows` `[count][pitch]`, times `scale`; the first `columns`, widened to
@@ -19,7 +19,7 @@ pub fn softmax_columns<S: Simd>(simd: S, rows: &mut [f32], pitch: usize, columns
         }
         let mut sum = simd.splat_f32s(0.0);
         for r in 0..count {
-            let e = exp_lanes(simd, simd.sub_f32s(vector(rows, r), most));
+            let e = exp_negative(simd, simd.sub_f32s(vector(rows, r), most));
             sum = simd.add_f32s(sum, e);
             S::as_mut_simd_f32s(&mut rows[at(r)]).0[0] = e;
         }
@@ -67,7 +67,7 @@ pub fn context<S: Simd>(
     }
     for line in keys.chunks_exact_mut(width) {
         for ((v, m), s) in S::as_mut_simd_f32s(line).0.iter_mut().zip(&most).zip(&mut sum) {
-            *v = exp_lanes(simd, simd.sub_f32s(*v, *m));
+            *v = exp_negative(simd, simd.sub_f32s(*v, *m));
             *s = simd.add_f32s(*s, *v);
         }
     }

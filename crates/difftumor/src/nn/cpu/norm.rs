@@ -1,7 +1,8 @@
 //! GroupNorm with optional scale-shift and SiLU in two passes over the data.
-use super::tile::{arch, exp};
+use super::tile::{arch, exp, written};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Elements summed in f32 before the sum goes to f64: long f32 sums lose the digits that a variance needs.
 const STRETCH: usize = 4096;
@@ -38,7 +39,8 @@ impl WithSimd for Moments<'_> {
 
 struct Affine<'a> {
     x: &'a [f32],
-    out: &'a mut [f32],
+    residual: Option<&'a [f32]>,
+    out: &'a mut [MaybeUninit<f32>],
     scale: f32,
     shift: f32,
     silu: bool,
@@ -48,15 +50,16 @@ impl WithSimd for Affine<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let (a, b) = (self.scale, self.shift);
-        if self.silu {
-            for (o, v) in self.out.iter_mut().zip(self.x) {
-                let z = v * a + b;
-                *o = z / (1.0 + exp(-z));
-            }
-        } else {
-            for (o, v) in self.out.iter_mut().zip(self.x) {
-                *o = v * a + b;
-            }
+        let silu = |v: f32| {
+            let z = v * a + b;
+            z / (1.0 + exp(-z))
+        };
+        let both = self.out.iter_mut().zip(self.x);
+        match (self.silu, self.residual) {
+            (true, None) => both.for_each(|(o, v)| _ = o.write(silu(*v))),
+            (true, Some(r)) => both.zip(r).for_each(|((o, v), r)| _ = o.write(silu(*v) + r)),
+            (false, None) => both.for_each(|(o, v)| _ = o.write(v * a + b)),
+            (false, Some(r)) => both.zip(r).for_each(|((o, v), r)| _ = o.write(v * a + b + r)),
         }
     }
 }
@@ -82,6 +85,20 @@ pub fn group_norm(
     eps: f64,
     after: &AfterNorm,
 ) -> Vec<f32> {
+    group_norm_add(x, channels, volume, groups, eps, after, None)
+}
+
+/// [`group_norm`] with `residual`, of x's shape, added at the end.
+pub fn group_norm_add(
+    x: &[f32],
+    channels: usize,
+    volume: usize,
+    groups: usize,
+    eps: f64,
+    after: &AfterNorm,
+    residual: Option<&[f32]>,
+) -> Vec<f32> {
+    assert!(residual.is_none_or(|r| r.len() == x.len()));
     let per_group = channels / groups * volume;
     // Pieces of a fixed length: the sum's order must not depend on the number of threads.
     let moments: Vec<(f64, f64)> = x
@@ -100,8 +117,7 @@ pub fn group_norm(
             (mean, 1.0 / (var + eps).sqrt())
         })
         .collect();
-    let mut out = vec![0f32; x.len()];
-    out.par_chunks_mut(volume).zip(x.par_chunks(volume)).enumerate().for_each(|(i, (o, v))| {
+    let apply = |i: usize, out: &mut [MaybeUninit<f32>]| {
         let c = i % channels;
         let (mean, inv) = moments[i * volume / per_group];
         let mut scale = f64::from(after.weight[c]) * inv;
@@ -111,7 +127,18 @@ pub fn group_norm(
             scale *= factor;
             shift = shift * factor + f64::from(t[i]);
         }
-        arch().dispatch(Affine { x: v, out: o, scale: scale as f32, shift: shift as f32, silu: after.silu });
-    });
-    out
+        let at = i * volume..(i + 1) * volume;
+        let (x, residual) = (&x[at.clone()], residual.map(|r| &r[at]));
+        let (scale, shift) = (scale as f32, shift as f32);
+        arch().dispatch(Affine { x, residual, out, scale, shift, silu: after.silu });
+    };
+    // SAFETY: each channel of each item is written by its own task.
+    unsafe {
+        written(x.len(), |out| {
+            (0..x.len() / volume).into_par_iter().for_each(|i| {
+                let channel = out.at(i * volume).cast::<MaybeUninit<f32>>();
+                apply(i, std::slice::from_raw_parts_mut(channel, volume));
+            });
+        })
+    }
 }
