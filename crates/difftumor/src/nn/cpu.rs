@@ -5,8 +5,6 @@
 //! gradients, or lie on a GPU, take Burn's operations.
 pub mod attention;
 pub mod conv;
-pub mod lanes;
-pub mod linear_attention;
 pub mod nearest;
 pub mod norm;
 pub(crate) mod planar;

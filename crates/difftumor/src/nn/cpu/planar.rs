@@ -175,7 +175,9 @@ impl<'a> Planar<'a> {
         let whole = columns.next_multiple_of(width);
         let reach = taps.iter().map(|t| t.1).max().unwrap_or(0) + whole;
         assert!(rows.end <= self.bias.len() && taps.iter().all(|t| t.0 < self.taps_in_weight()));
-        assert!(x.len() >= (channels - 1) * pitch + reach && out.len() >= (rows.len() - 1) * out_pitch + whole);
+        assert!(
+            x.len() >= (channels - 1) * pitch + reach && out.len() >= (rows.len() - 1) * out_pitch + whole
+        );
         let zeros = vec![0f32; width];
         let at_once = channels.div_ceil(channels.div_ceil(CHANNELS_AT_ONCE));
         for first in (0..columns).step_by(width) {

@@ -18,7 +18,9 @@ pub fn arch() -> Arch {
     static ARCH: OnceLock<Arch> = OnceLock::new();
     *ARCH.get_or_init(|| match std::env::var(SIMD_VARIABLE) {
         Err(_) => Arch::new(),
-        Ok(name) => named_arch(&name).unwrap_or_else(|| panic!("{SIMD_VARIABLE}={name}: not on this machine")),
+        Ok(name) => {
+            named_arch(&name).unwrap_or_else(|| panic!("{SIMD_VARIABLE}={name}: not on this machine"))
+        }
     })
 }
 

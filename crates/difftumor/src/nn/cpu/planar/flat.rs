@@ -55,7 +55,15 @@ impl Planar<'_> {
                 (0..self.slices).into_par_iter().for_each_init(scratch, |(x, products), slice| {
                     self.fill(&layout, slice, x);
                     for phase in 0..self.phases.len() {
-                        arch().dispatch(Slice { conv: self, layout: &layout, slice, phase, x, products, out });
+                        arch().dispatch(Slice {
+                            conv: self,
+                            layout: &layout,
+                            slice,
+                            phase,
+                            x,
+                            products,
+                            out,
+                        });
                     }
                 });
             })

@@ -28,7 +28,8 @@ impl Planar<'_> {
     fn taps_at(&self, phase: usize, o: [usize; 2], taps: &mut Vec<(usize, usize)>) {
         taps.clear();
         for t in &self.phases[phase].taps {
-            let at = |a: usize| (o[a] * self.stride).checked_add_signed(t.at[a]).filter(|i| *i < self.sides[a]);
+            let at =
+                |a: usize| (o[a] * self.stride).checked_add_signed(t.at[a]).filter(|i| *i < self.sides[a]);
             if let (Some(h), Some(w)) = (at(0), at(1)) {
                 taps.push((t.weight, (h * self.sides[1] + w) * self.input.len() * self.depth()));
             }

@@ -1,14 +1,14 @@
 //! One head of linear attention: softmax of q over channels, of k over positions; `context = k · v`, `out = q · context`.
 //!
 //! q and v are column buffers `[channel][position]`, k is `[position][channel]`, so that neither product transposes.
-use super::product::Product;
-use super::tile::{block, exp_negative};
+use super::super::product::Product;
+use super::super::tile::{block, exp_negative};
 use pulp::Simd;
 
 /// Softmax over the rows of each column of `rows` `[count][pitch]`, times `scale`; the first `columns`, widened to
 /// vectors.
 #[inline(always)]
-pub fn softmax_columns<S: Simd>(simd: S, rows: &mut [f32], pitch: usize, columns: usize, scale: f32) {
+pub(super) fn softmax_columns<S: Simd>(simd: S, rows: &mut [f32], pitch: usize, columns: usize, scale: f32) {
     let count = rows.len() / pitch;
     for first in (0..columns).step_by(S::F32_LANES) {
         let at = |r: usize| r * pitch + first..r * pitch + first + S::F32_LANES;
@@ -32,7 +32,7 @@ pub fn softmax_columns<S: Simd>(simd: S, rows: &mut [f32], pitch: usize, columns
 }
 
 /// The values of one sequence.
-pub struct Values<'a> {
+pub(super) struct Values<'a> {
     /// Rows `pitch` apart, one column for each position.
     pub columns: &'a [f32],
     /// From one row to the next.
@@ -45,7 +45,7 @@ pub struct Values<'a> {
 ///
 /// `keys` holds whole rows of `width` (a multiple of [`block`]) and is spent.
 #[inline(always)]
-pub fn context<S: Simd>(
+pub(super) fn context<S: Simd>(
     simd: S,
     keys: &mut [f32],
     width: usize,
@@ -71,8 +71,18 @@ pub fn context<S: Simd>(
             *s = simd.add_f32s(*s, *v);
         }
     }
-    Product { a: values.columns, a_row: values.pitch, a_step: 1, m: values.rows, k: len, b: keys, b_row: width, n: head_channels, out_row: width }
-        .run(simd, zeros, out);
+    Product {
+        a: values.columns,
+        a_row: values.pitch,
+        a_step: 1,
+        m: values.rows,
+        k: len,
+        b: keys,
+        b_row: width,
+        n: head_channels,
+        out_row: width,
+    }
+    .run(simd, zeros, out);
     for line in out.chunks_exact_mut(width) {
         for (v, s) in S::as_mut_simd_f32s(line).0.iter_mut().zip(&sum) {
             *v = simd.div_f32s(*v, *s);

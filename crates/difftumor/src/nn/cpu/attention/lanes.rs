@@ -2,7 +2,7 @@
 //! neither transposed copies nor sums across lanes, and sequences of 24 fill whole vectors.
 //!
 //! A column buffer is `[row][member][lane]`: rows are channels, `pitch` elements apart.
-use super::tile::exp_negative;
+use super::super::tile::exp_negative;
 use pulp::Simd;
 
 /// Vector of element-wise products `out[i][j] = sum_k a[i][k] * b[j][k]`, every factor a vector of lanes.
@@ -101,7 +101,7 @@ impl LaneProduct {
 }
 
 /// Queries, keys and values of one head, each a column buffer.
-pub struct Head<'a> {
+pub(super) struct Head<'a> {
     /// `[head_channels]` rows.
     pub q: &'a [f32],
     /// `[head_channels]` rows.
@@ -112,7 +112,7 @@ pub struct Head<'a> {
     pub pitch: usize,
     /// Number of members of a sequence.
     pub len: usize,
-    /// From one member to the next: the lanes in use, at least a vector.
+    /// From one member to the next: the number of sequences.
     pub member: usize,
     /// Factor of the products of q and k.
     pub scale: f32,
@@ -121,20 +121,31 @@ pub struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// Writes the attended values, a column buffer with the rows of `v`. `scores` is scratch.
+    /// Writes the attended values, a column buffer with `rows` rows like those of `v`. `scores` is scratch.
+    ///
+    /// With fewer sequences than lanes the other lanes belong to the next member: what is written there is written again
+    /// when its turn comes, and behind the last member every row has room for a vector.
     #[inline(always)]
-    pub fn attend<S: Simd>(&self, simd: S, rows: usize, head_channels: usize, scores: &mut Vec<f32>, out: &mut [f32]) {
+    pub fn attend<S: Simd>(
+        &self,
+        simd: S,
+        rows: usize,
+        head_channels: usize,
+        scores: &mut Vec<f32>,
+        out: &mut [f32],
+    ) {
         let (lanes, len) = (S::F32_LANES, self.len);
-        let used = |rows: usize| (rows - 1) * self.pitch + len * self.member;
-        assert!(self.member >= lanes && len > 0);
+        let reach = (len - 1) * self.member + self.member.max(lanes);
+        let used = |rows: usize| (rows - 1) * self.pitch + reach;
+        assert!(len > 0 && self.pitch >= reach);
         assert!(self.q.len() >= used(head_channels) && self.k.len() >= used(head_channels));
         assert!(self.v.len() >= used(rows) && out.len() >= used(rows));
         assert!(self.bias.is_none_or(|b| b.len() == len * len));
         scores.resize(len * len * lanes, 0.0);
         for group in 0..self.member.div_ceil(lanes) {
             // The last group may overlap the one before it: it computes the same values again.
-            let first = (group * lanes).min(self.member - lanes);
-            // SAFETY: the assertions above; `first + lanes <= member`, so each vector lies within its member's lanes.
+            let first = (group * lanes).min(self.member.saturating_sub(lanes));
+            // SAFETY: the assertions above: every vector lies within its row.
             unsafe {
                 LaneProduct {
                     a: self.q.as_ptr().add(first),
@@ -210,7 +221,7 @@ fn softmax<S: Simd>(simd: S, row: &mut [S::f32s], scale: f32, bias: Option<&[f32
 
 /// Rotates rows 2j and 2j + 1 of a column buffer by each member's angles, `[len, rows / 2]`.
 #[inline(always)]
-pub fn rotate<S: Simd>(
+pub(super) fn rotate<S: Simd>(
     simd: S,
     rows: &mut [f32],
     pitch: usize,
