@@ -107,6 +107,27 @@ fn convolutions_in_slices_agree() {
     }
 }
 
+/// Parts in place of one tensor, for a kernel that takes them as they are and for one that joins them first.
+#[test]
+fn joined_convolutions_agree() {
+    for kernel in [[1, 3, 3], [3, 3, 3]] {
+        let geometry = ConvGeometry::same(kernel, [1; 3], Padding::Zero);
+        let config = Conv3dConfig { channels: [12, 19], geometry };
+        let fast = config.init(&Device::flex());
+        let slow = twin(&fast, config.init(&recording()));
+        for batch in [1, 3] {
+            let parts = [random([batch, 5, 4, 6, 9]), random([batch, 7, 4, 6, 9])];
+            let residual = random([batch, 19, 4, 6, 9]);
+            let want = slow.forward(Tensor::cat(parts.to_vec(), 1).autodiff()).inner() + residual.clone();
+            let what = format!("{kernel:?} {batch}");
+            let recorded = parts.clone().map(|p| p.autodiff());
+            let on_burn = slow.forward_joined(&recorded, Some(residual.clone().autodiff())).inner();
+            assert_close(on_burn, want.clone(), &what);
+            assert_close(fast.forward_joined(&parts, Some(residual)), want, &what);
+        }
+    }
+}
+
 /// Enough outputs and channels for Winograd's way, odd sides and channels that fill no vector.
 #[test]
 fn large_convolutions_agree() {
@@ -151,7 +172,10 @@ fn group_norms_agree() {
         let film = Some((s.clone().autodiff(), t.clone().autodiff()));
         assert_close(fast.forward_silu(x.clone()), slow.forward_silu(x.clone().autodiff()).inner(), "silu");
         let want = slow.forward_film_silu(x.clone().autodiff(), film).inner();
-        assert_close(fast.forward_film_silu(x, Some((s, t))), want, "film");
+        assert_close(fast.forward_film_silu(x.clone(), Some((s, t))), want, "film");
+        let residual = random(x.dims());
+        let want = slow.forward_silu_add(x.clone().autodiff(), residual.clone().autodiff()).inner();
+        assert_close(fast.forward_silu_add(x, residual), want, "residual");
     }
 }
 

@@ -230,7 +230,7 @@ impl Unet3d {
         let buckets: Vec<i64> = (0..n * n).map(|i| bucket((i / n) as i64 - (i % n) as i64) as i64).collect();
         let buckets = Tensor::<1, Int>::from_data(TensorData::new(buckets, [n * n]), device);
         let heads = self.position_bias.val().dims()[1];
-        let bias = self.position_bias.val().select(0, buckets).reshape([n, n, heads]).permute([2, 0, 1]);
+        let bias = self.position_bias.val().transpose().select(1, buckets).reshape([heads, n, n]);
         Positions { rotary: (table(f64::cos), table(f64::sin)), bias }
     }
 

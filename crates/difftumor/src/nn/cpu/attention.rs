@@ -156,10 +156,13 @@ pub fn attention(
     // SAFETY: every element of x belongs to one sequence, every sequence to one task, which writes all it has.
     unsafe {
         written(x.len(), |out| {
-            (0..tasks).into_par_iter().for_each_init(Scratch::default, |scratch, t| {
-                let (first, end) = (sequences * t / tasks, sequences * (t + 1) / tasks);
-                layer.task(x, first, end - first, tasks < FEW_TASKS, scratch, out);
-            });
+            (0..tasks).into_par_iter().with_min_len((tasks / 8).max(1)).for_each_init(
+                Scratch::default,
+                |scratch, t| {
+                    let (first, end) = (sequences * t / tasks, sequences * (t + 1) / tasks);
+                    layer.task(x, first, end - first, tasks < FEW_TASKS, scratch, out);
+                },
+            );
         })
     }
 }
