@@ -223,6 +223,18 @@ fn nearest_codes_agree_and_the_first_of_equals_wins() {
     assert_eq!(*fast.convert::<i64>().try_to_vec::<i64>().unwrap().last().unwrap(), 5);
 }
 
+/// Bit for bit: no sum is shared out by the number of threads.
+#[test]
+fn the_number_of_threads_does_not_matter() {
+    let unet = difftumor::diffusion::DiffusionConfig::default().init(&Device::flex());
+    let (x, condition) = (random([2, 8, 5, 24, 16]), random([2, 9, 5, 24, 16]));
+    let with_threads = |n: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        pool.install(|| unet.forward(x.clone(), &[3, 1], condition.clone()).into_data())
+    };
+    assert_eq!(with_threads(1), with_threads(3));
+}
+
 /// The tests of this file once more with the kernels of narrower vector units, each in a process of its own (the unit is
 /// chosen once).
 #[cfg(target_arch = "x86_64")]
