@@ -9,6 +9,7 @@ pub mod cpu;
 pub mod elementwise;
 pub mod ema;
 pub mod group_norm;
+pub(crate) mod joined;
 pub mod layer_norm;
 pub mod linear;
 pub mod loss;

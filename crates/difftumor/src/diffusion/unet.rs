@@ -5,6 +5,7 @@
 use super::DiffusionConfig;
 use crate::error::Result;
 use crate::nn::attention::{Axis, Positions};
+use crate::nn::joined::join;
 use crate::nn::state::fill_from_run;
 use crate::nn::{
     Attention, AttentionConfig, AttentionKind, Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d,
@@ -81,18 +82,19 @@ impl ResBlock {
         }
     }
 
-    /// `time` is SiLU of the time embedding, `[B, 96]`.
-    fn forward(&self, x: Tensor<5>, time: &Tensor<2>) -> Tensor<5> {
+    /// `x` comes in parts, to be joined along the channels; `time` is SiLU of the time embedding, `[B, 96]`.
+    fn forward(&self, x: &[Tensor<5>], time: &Tensor<2>) -> Tensor<5> {
         let film = self.time.as_ref().map(|linear| {
             let both = linear.forward(time.clone());
             let parts = both.chunk(2, 1);
             (parts[0].clone(), parts[1].clone())
         });
-        let y = self.norm_1.forward_film_silu(self.conv_1.forward(x.clone()), film);
-        let y = self.norm_2.forward_silu(self.conv_2.forward(y));
-        match &self.shortcut {
-            Some(conv) => conv.forward_add(x, Some(y)),
-            None => x + y,
+        let y = self.norm_1.forward_film_silu(self.conv_1.forward_joined(x, None), film);
+        let y = self.conv_2.forward(y);
+        match (&self.shortcut, x) {
+            (Some(conv), _) => conv.forward_joined(x, Some(self.norm_2.forward_silu(y))),
+            (None, [x]) => self.norm_2.forward_silu_add(y, x.clone()),
+            (None, _) => self.norm_2.forward_silu_add(y, join(x)),
         }
     }
 }
@@ -181,29 +183,29 @@ impl Unet3d {
         assert!(h % unit == 0 && w % unit == 0, "H {h} and W {w} must be multiples of {unit}");
         let time = silu(self.time_embedding(t, &device));
         let positions = self.positions(f, &device);
-        let mut x = self.init_conv.forward(Tensor::cat(vec![x, condition], 1));
+        let mut x = self.init_conv.forward_joined(&[x, condition], None);
         let first = x.clone();
         x = self.init_depth.forward(x, Some(&positions));
         let mut skips = Vec::new();
         for stage in &self.downs {
-            x = stage.blocks(x, &time, &positions);
+            x = stage.blocks(&[x], &time, &positions);
             skips.push(x.clone());
             if let Some(down) = &stage.down {
                 x = down.forward(x);
             }
         }
-        x = self.mid_1.forward(x, &time);
+        x = self.mid_1.forward(&[x], &time);
         x = self.mid_slice.forward(x, None);
         x = self.mid_depth.forward(x, Some(&positions));
-        x = self.mid_2.forward(x, &time);
+        x = self.mid_2.forward(&[x], &time);
         for stage in &self.ups {
             let skip = skips.pop().expect("one skip for each stage");
-            x = stage.blocks(Tensor::cat(vec![x, skip], 1), &time, &positions);
+            x = stage.blocks(&[x, skip], &time, &positions);
             if let Some(up) = &stage.up {
                 x = up.forward(x);
             }
         }
-        let x = self.final_res.forward(Tensor::cat(vec![x, first], 1), &time);
+        let x = self.final_res.forward(&[x, first], &time);
         self.final_conv.forward(x)
     }
 
@@ -234,7 +236,7 @@ impl Unet3d {
         let buckets: Vec<i64> = (0..n * n).map(|i| bucket((i / n) as i64 - (i % n) as i64) as i64).collect();
         let buckets = Tensor::<1, Int>::from_data(TensorData::new(buckets, [n * n]), device);
         let heads = self.position_bias.val().dims()[1];
-        let bias = self.position_bias.val().select(0, buckets).reshape([n, n, heads]).permute([2, 0, 1]);
+        let bias = self.position_bias.val().transpose().select(1, buckets).reshape([heads, n, n]);
         Positions { rotary: (table(f64::cos), table(f64::sin)), bias }
     }
 
@@ -278,8 +280,8 @@ impl Unet3d {
 }
 
 impl Stage {
-    fn blocks(&self, x: Tensor<5>, time: &Tensor<2>, positions: &Positions) -> Tensor<5> {
-        let x = self.res_2.forward(self.res_1.forward(x, time), time);
+    fn blocks(&self, x: &[Tensor<5>], time: &Tensor<2>, positions: &Positions) -> Tensor<5> {
+        let x = self.res_2.forward(&[self.res_1.forward(x, time)], time);
         self.depth.forward(self.slice.forward(x, None), Some(positions))
     }
 }

@@ -73,7 +73,7 @@ pub struct Conv3d {
     /// `[Co]`, or none.
     pub bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
-    geometry: ConvGeometry,
+    pub(super) geometry: ConvGeometry,
 }
 
 /// The usual uniform initialisation with bound 1/sqrt(fan in).

@@ -21,6 +21,7 @@ pub mod linear;
 pub mod nearest;
 pub mod norm_grad;
 pub mod normalise;
+pub(crate) mod planar;
 pub mod product;
 pub mod sum;
 pub mod tape;
@@ -35,7 +36,6 @@ pub mod winograd;
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::FlexTensor;
-use std::cell::Cell;
 
 /// A CPU tensor's values, contiguous, shared with the tensor.
 #[derive(Clone)]
@@ -60,23 +60,8 @@ impl Values {
     }
 }
 
-thread_local! {
-    static BURN_ONLY: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `f` with Burn's operations in place of the kernels, on this thread: to compare the two.
-pub fn burn_only<T>(f: impl FnOnce() -> T) -> T {
-    let before = BURN_ONLY.replace(true);
-    let result = f();
-    BURN_ONLY.set(before);
-    result
-}
-
 /// The values of a tensor on the plain CPU device; `None` for tensors that record gradients or lie elsewhere.
 pub fn values<const D: usize>(x: &Tensor<D>) -> Option<Values> {
-    if BURN_ONLY.get() {
-        return None;
-    }
     Some(Values::of(x.clone().try_into_primitive::<Flex>().ok()?))
 }
 

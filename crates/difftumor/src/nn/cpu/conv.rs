@@ -2,6 +2,7 @@
 //!
 //! The input is copied once into a padded channels-last buffer, where the terms of one kernel row (kw × channels)
 //! are contiguous; output rows are then register tiles of a matrix product (`tile.rs`).
+use super::planar::Planar;
 use super::tile::{Run, Shared, Strides, arch, block, block_rows};
 use super::winograd;
 use crate::nn::{ConvGeometry, Padding};
@@ -199,6 +200,10 @@ pub fn conv3d(
     let in_channels = weight.len() / (out_channels * taps);
     assert_eq!(x.len(), in_channels * n.iter().product::<usize>(), "input against weight");
     let outputs = g.output_shape(n);
+    let volume = n.iter().product();
+    if let Some(planar) = Planar::conv(x.chunks_exact(volume).collect(), n, weight, bias, g, residual) {
+        return planar.run();
+    }
     if winograd::applies(g, in_channels, out_channels, outputs) {
         return winograd::conv3d(x, n, weight, &padded_bias(bias), out_channels, g, residual);
     }

@@ -1,58 +1,6 @@
-//! Matrix products of the attention kernels: a packed linear layer, and small products within one head.
+//! Matrix products of the attention kernels.
 use super::tile::{Run, Strides, block, block_rows};
 use pulp::Simd;
-
-/// A linear layer packed for [`block_rows`]: `[column block][input][block]`.
-pub struct Linear {
-    packed: Vec<f32>,
-    bias: Vec<f32>,
-    inputs: usize,
-    outputs: usize,
-}
-
-impl Linear {
-    /// Packs `weight` `[outputs, inputs]`.
-    pub fn new(weight: &[f32], bias: Option<&[f32]>, outputs: usize) -> Self {
-        let (inputs, width) = (weight.len() / outputs, block());
-        let blocks = outputs.div_ceil(width);
-        let mut packed = vec![0f32; blocks * inputs * width];
-        for (o, row) in weight.chunks_exact(inputs).enumerate() {
-            for (i, v) in row.iter().enumerate() {
-                packed[(o / width * inputs + i) * width + o % width] = *v;
-            }
-        }
-        let mut b = vec![0f32; blocks * width];
-        if let Some(bias) = bias {
-            b[..outputs].copy_from_slice(bias);
-        }
-        Self { packed, bias: b, inputs, outputs }
-    }
-
-    /// Width of a row of the result: the outputs, widened to whole blocks.
-    pub fn width(&self) -> usize {
-        self.outputs.div_ceil(block()) * block()
-    }
-
-    /// `out[r] = x[r] · weightᵀ + bias` for rows `x_row` apart; rows of `out` are [`Linear::width`] wide.
-    #[inline(always)]
-    pub fn apply<S: Simd>(&self, simd: S, x: &[f32], x_row: usize, rows: usize, out: &mut [f32]) {
-        let width = block();
-        assert!(rows == 0 || x.len() >= (rows - 1) * x_row + self.inputs && out.len() >= rows * self.width());
-        for (b, bias) in self.bias.chunks_exact(width).enumerate() {
-            let w = &self.packed[b * self.inputs * width..][..self.inputs * width];
-            // SAFETY: the assertion above covers x and out; w holds `inputs` rows of `width`.
-            unsafe {
-                let x = x.as_ptr();
-                let run = |r: usize| {
-                    std::iter::once(Run { x: x.add(r * x_row), w: w.as_ptr(), terms: self.inputs })
-                };
-                let strides = Strides { row: x_row, step: 1, w_row: width };
-                let out = out.as_mut_ptr().add(b * width);
-                block_rows(simd, rows, run, strides, bias.as_ptr(), out, self.width());
-            }
-        }
-    }
-}
 
 /// A small product `out[m × n] = a[m × k] · b[k × n]`, `n` within one row of whole blocks of `b` and `out`.
 pub struct Product<'a> {

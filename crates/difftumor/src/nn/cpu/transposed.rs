@@ -3,6 +3,7 @@
 //! `full[q·s + t] += x[q] · w[t]`, of which a window is kept. The outputs fall into s³ classes by their position
 //! modulo the stride; each class is an ordinary convolution with the taps that reach it.
 use super::conv::{Correlation, correlate, pack, pad_channels_last, padded_bias};
+use super::planar::Planar;
 use crate::nn::Padding;
 
 /// Kernel, stride and trimming of a transposed convolution whose output sides are the input's times the stride; each
@@ -176,5 +177,8 @@ pub fn conv_transpose3d(
     let (out_channels, taps) = (bias.len(), g.kernel.iter().product::<usize>());
     let in_channels = weight.len() / (out_channels * taps);
     assert_eq!(x.len(), in_channels * n.iter().product::<usize>(), "input against weight");
+    if let Some(planar) = Planar::transposed(x, n, weight, bias, g) {
+        return planar.run();
+    }
     transposed(x, n, g.rim(), bias, &g.window(n), |o, i, t| weight[(i * out_channels + o) * taps + t])
 }
