@@ -1,11 +1,12 @@
 //! CPU kernels on plain slices, and the way from and to Burn's tensors.
 //!
 //! Burn's own CPU backend spends 1 to 18 times the time of these on this project's layers, mostly on element-wise
-//! work without threads and on layout changes. They run for tensors on the plain CPU device; tensors that record
-//! gradients, or lie on a GPU, take Burn's operations.
+//! work without threads and on layout changes. They run for tensors on the CPU device, also for those that record
+//! gradients where a kernel has its own (`tape.rs`); tensors on a GPU take Burn's operations.
 pub mod attention;
 pub mod attention_grad;
 pub mod attention_grad_head;
+pub mod attention_grad_linear;
 pub mod attention_grad_product;
 pub mod attention_grad_weights;
 pub mod conv;
