@@ -8,6 +8,7 @@ pub mod adam;
 pub mod attention;
 pub mod attention_grad;
 pub mod attention_grad_head;
+pub mod attention_grad_linear;
 pub mod attention_grad_product;
 pub mod attention_grad_weights;
 pub mod buffer;

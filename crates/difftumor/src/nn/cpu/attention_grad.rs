@@ -3,9 +3,8 @@
 //! Nothing but x and the weights is kept: each task gathers the rows of a few sequences, normalises and projects
 //! again, attends head by head, and adds to sums of its own piece of the tasks.
 use super::attention::{Axis, Kind, Weights};
-use super::attention_grad_head::{
-    Added, Head, HeadGradients, HeadScratch, dot, linear_gradients, softmax_gradients,
-};
+use super::attention_grad_head::{Added, Head, HeadGradients, HeadScratch, dot, softmax_gradients};
+use super::attention_grad_linear::{LinearScratch, linear_gradients};
 use super::attention_grad_product::{Left, Out, Right, padded, product, transpose};
 use super::attention_grad_weights::{HeadSums, Packed, Projections, Unit, add_to, sum_groups};
 use super::tile::{Shared, arch};
@@ -84,7 +83,8 @@ struct Scratch {
     out: Vec<f32>,
     dout: Vec<f32>,
     turned_sin: Vec<f32>,
-    head: HeadScratch,
+    softmax: HeadScratch,
+    linear: LinearScratch,
 }
 
 /// Gradients of the layer on `x` `[B, C, F, H·W]`, `sides` (C, F, H·W), from `grad`, the gradient of the result.
@@ -213,39 +213,45 @@ impl Layer<'_> {
         Task { start: item * self.stride.3 + first * self.stride.0, count, rows, width: padded(rows) }
     }
 
-    /// Calls `f(element of x, element of [C][row])` along x's contiguous axis.
+    /// Calls `f(first element of x, first element of [C][row], step of the latter, count)` for runs along x's
+    /// contiguous axis.
     #[inline(always)]
-    fn each(&self, t: Task, mut f: impl FnMut(usize, usize)) {
+    fn runs(&self, t: Task, mut f: impl FnMut(usize, usize, usize, usize)) {
         let (group, member, channel, _) = self.stride;
         let len = self.weights.head.len;
         for c in 0..self.weights.channels {
             let (from, to) = (t.start + c * channel, c * t.width);
             if group == 1 {
-                for i in 0..len {
-                    for s in 0..t.count {
-                        f(from + i * member + s, to + s * len + i);
-                    }
-                }
+                (0..len).for_each(|i| f(from + i * member, to + i, len, t.count));
             } else {
-                for s in 0..t.count {
-                    for i in 0..len {
-                        f(from + s * group + i * member, to + s * len + i);
-                    }
-                }
+                (0..t.count).for_each(|s| f(from + s * group, to + s * len, 1, len));
             }
         }
+    }
+
+    /// Some sequences of a tensor like x as `[C][row]`.
+    #[inline(always)]
+    fn gather(&self, t: Task, x: &[f32], columns: &mut Vec<f32>) {
+        columns.clear();
+        columns.resize(self.weights.channels * t.width, 0.0);
+        self.runs(t, |from, to, step, count| {
+            let (from, to) = (&x[from..][..count], &mut columns[to..][..(count - 1) * step + 1]);
+            if step == 1 {
+                to.copy_from_slice(from);
+            } else {
+                for (to, v) in to.iter_mut().step_by(step).zip(from) {
+                    *to = *v;
+                }
+            }
+        });
     }
 
     /// Rows of the normalised x and of the result's gradient. Leaves ones for the task's rows in `sums.0`.
     #[inline(always)]
     fn prepare<S: Simd>(&self, _: S, t: Task, s: &mut Scratch) {
         let (c, n) = (self.weights.channels, t.width);
-        for v in [&mut s.x, &mut s.grad] {
-            v.clear();
-            v.resize(c * n, 0.0);
-        }
-        self.each(t, |from, to| s.x[to] = self.x[from]);
-        self.each(t, |from, to| s.grad[to] = self.grad[from]);
+        self.gather(t, self.x, &mut s.x);
+        self.gather(t, self.grad, &mut s.grad);
         for v in [&mut s.inverse, &mut s.sums.0, &mut s.sums.1] {
             v.clear();
             v.resize(n, 0.0);
@@ -301,10 +307,10 @@ impl Layer<'_> {
             let bias = self.bias.is_some().then_some(&mut sums.bias[..]);
             let to = HeadGradients { qkv: &mut s.dqkv[rows], out: &mut s.out[at], bias };
             if self.linear {
-                linear_gradients(simd, head, qkv, dout, to, &mut s.head);
+                linear_gradients(simd, head, qkv, dout, to, &mut s.linear);
             } else {
                 let added = Added { bias: self.bias.as_ref().map(|b| &b[h][..]), regions: None };
-                softmax_gradients(simd, head, qkv, added, dout, to, &mut s.head);
+                softmax_gradients(simd, head, qkv, added, dout, to, &mut s.softmax);
             }
         }
         if let Some((cos, _)) = self.rotary {
@@ -347,9 +353,12 @@ impl Layer<'_> {
                 d[i] = grad[i] + (d[i] - mean[i] - x[i] * product[i]) * s.inverse[i];
             }
         }
-        self.each(t, |to, from| {
-            // SAFETY: each element belongs to one sequence, and each sequence to one task of this group of heads.
-            unsafe { *dx.at(to) = s.dx[from] };
+        self.runs(t, |to, from, step, count| {
+            let from = &s.dx[from..][..(count - 1) * step + 1];
+            for (i, v) in from.iter().step_by(step).enumerate() {
+                // SAFETY: each element belongs to one sequence, and each sequence to one task of this group of heads.
+                unsafe { *dx.at(to + i) = *v };
+            }
         });
     }
 }

@@ -1,4 +1,4 @@
-//! One head on one sequence: softmax attention and its gradients, and the gradients of linear attention.
+//! One head on one sequence: softmax attention and its gradients.
 //!
 //! Rows of `qkv` hold q, k and v of one position side by side, each widened to whole vectors (with zeros). Scores lie
 //! as `[key][query]`: the softmax over keys then works on whole vectors of queries, without sums across a vector.
@@ -32,7 +32,29 @@ impl Head {
     pub fn row(&self) -> usize {
         3 * self.width()
     }
+
+    /// One of [`Q`], [`K`] and [`V`] in rows from `qkv` on, as a left factor.
+    pub fn left<'a>(&self, qkv: &'a [f32], part: usize) -> Left<'a> {
+        Left { values: &qkv[part * self.width()..], row: self.row(), step: 1 }
+    }
+
+    /// As a right factor.
+    pub fn right<'a>(&self, qkv: &'a [f32], part: usize) -> Right<'a> {
+        Right { values: &qkv[part * self.width()..], row: self.row() }
+    }
+
+    /// As a result.
+    pub fn out<'a>(&self, qkv: &'a mut [f32], part: usize, add: bool) -> Out<'a> {
+        Out { values: &mut qkv[part * self.width()..], row: self.row(), add }
+    }
 }
+
+/// Place of q in a row.
+pub const Q: usize = 0;
+/// Place of k in a row.
+pub const K: usize = 1;
+/// Place of v in a row.
+pub const V: usize = 2;
 
 /// What is added to the scores before the softmax.
 #[derive(Clone, Copy, Default)]
@@ -51,15 +73,12 @@ pub struct HeadScratch {
     columns: Vec<f32>,
     dcolumns: Vec<f32>,
     delta: Vec<f32>,
-    context: Vec<f32>,
-    dcontext: Vec<f32>,
-    turned: Vec<f32>,
 }
 
 /// Softmax down each of `columns` columns (whole vectors) of `len` lines that lie `row` apart. `first` is the query
 /// of the first column.
 #[inline(always)]
-fn softmax_columns<S: Simd>(
+pub fn softmax_columns<S: Simd>(
     _: S,
     s: &mut [f32],
     row: usize,
@@ -80,6 +99,9 @@ fn softmax_columns<S: Simd>(
     }
 }
 
+/// Numbers of a strip of columns: four vectors of AVX-512.
+const STRIP: usize = 64;
+
 /// `V` vectors of columns of [`softmax_columns`]; returns `V`.
 #[inline(always)]
 fn strip<S: Simd, const V: usize>(
@@ -90,28 +112,17 @@ fn strip<S: Simd, const V: usize>(
     first: usize,
     added: Added,
 ) -> usize {
-    const MOST: usize = 64; // four vectors of AVX-512
     let n = V * S::F32_LANES;
-    let bias_row = padded(len);
-    let (mut most, mut sum) = ([f32::NEG_INFINITY; MOST], [0f32; MOST]);
-    let mut here = [0f32; MOST];
-    if let Some(regions) = added.regions {
-        let end = (first + at + n).min(len);
-        let from = (first + at).min(end);
-        here[..end - from].copy_from_slice(&regions[from..end]);
-    }
+    let (mut most, mut sum) = ([f32::NEG_INFINITY; STRIP], [0f32; STRIP]);
+    let here = added.regions.map(|regions| strip_regions(regions, first + at, n));
     for j in 0..len {
         let line = &mut s[j * row + at..][..n];
         if let Some(bias) = added.bias {
-            let bias = &bias[j * bias_row + first + at..][..n];
-            for i in 0..n {
-                line[i] += bias[i];
-            }
+            add_to(line, &bias[j * padded(len) + first + at..][..n]);
         }
-        if let Some(regions) = added.regions {
-            let region = regions[j];
+        if let (Some(regions), Some(here)) = (added.regions, &here) {
             for i in 0..n {
-                line[i] += if here[i] == region { 0.0 } else { OTHER_REGION };
+                line[i] += if here[i] == regions[j] { 0.0 } else { OTHER_REGION };
             }
         }
         for i in 0..n {
@@ -141,6 +152,14 @@ fn strip<S: Simd, const V: usize>(
     V
 }
 
+/// Regions of `n` queries from `first` on; those behind the last one are arbitrary.
+fn strip_regions(regions: &[f32], first: usize, n: usize) -> [f32; STRIP] {
+    let mut here = [0f32; STRIP];
+    let end = (first + n).min(regions.len());
+    here[..end - first].copy_from_slice(&regions[first..end]);
+    here
+}
+
 /// A block of queries.
 #[derive(Clone, Copy)]
 struct Block {
@@ -158,7 +177,7 @@ fn blocks(len: usize) -> impl Iterator<Item = Block> {
 
 /// Columns of some rows as rows: `to[c][i] = from[i][c]`, widened with zeros to `width` columns.
 #[inline(always)]
-fn turn(from: &[f32], from_row: usize, rows: usize, columns: usize, width: usize, to: &mut Vec<f32>) {
+pub fn turn(from: &[f32], from_row: usize, rows: usize, columns: usize, width: usize, to: &mut Vec<f32>) {
     to.clear();
     to.resize(columns * width, 0.0);
     transpose(from, to, rows, columns, (from_row, width));
@@ -167,13 +186,11 @@ fn turn(from: &[f32], from_row: usize, rows: usize, columns: usize, width: usize
 /// Attention weights of a block of queries, `[key][query]`, into `scratch.scores`. q is scaled and turned already.
 #[inline(always)]
 fn weights<S: Simd>(simd: S, head: Head, qkv: &[f32], b: Block, added: Added, scratch: &mut HeadScratch) {
-    let (row, w) = (head.row(), head.width());
-    turn(&qkv[b.first * row..], row, b.count, head.channels, b.width, &mut scratch.columns);
+    turn(&qkv[b.first * head.row()..], head.row(), b.count, head.channels, b.width, &mut scratch.columns);
     scratch.scores.resize(head.len * b.width, 0.0);
-    let keys = Left { values: &qkv[w..], row, step: 1 };
     let queries = Right { values: &scratch.columns, row: b.width };
     let out = Out { values: &mut scratch.scores, row: b.width, add: false };
-    product(simd, [head.len, head.channels, b.count], keys, queries, out);
+    product(simd, [head.len, head.channels, b.count], head.left(qkv, K), queries, out);
     softmax_columns(simd, &mut scratch.scores, b.width, head.len, b.width, b.first, added);
 }
 
@@ -188,13 +205,11 @@ pub fn attend<S: Simd>(
     out_row: usize,
     scratch: &mut HeadScratch,
 ) {
-    let (row, w) = (head.row(), head.width());
     for b in blocks(head.len) {
         weights(simd, head, qkv, b, added, scratch);
         let p = Left { values: &scratch.scores, row: 1, step: b.width };
-        let v = Right { values: &qkv[2 * w..], row };
         let to = Out { values: &mut out[b.first * out_row..], row: out_row, add: false };
-        product(simd, [b.count, head.len, head.channels], p, v, to);
+        product(simd, [b.count, head.len, head.channels], p, head.right(qkv, V), to);
     }
 }
 
@@ -222,123 +237,53 @@ pub fn softmax_gradients<S: Simd>(
     let (row, w, hc, len) = (head.row(), head.width(), head.channels, head.len);
     for b in blocks(len) {
         weights(simd, head, qkv, b, added, scratch);
-        let s = &mut *scratch;
-        let (p, turned_p) = (
-            Left { values: &s.scores, row: b.width, step: 1 },
-            Left { values: &s.scores, row: 1, step: b.width },
-        );
-        let values = Right { values: &qkv[2 * w..], row };
-        let out = &mut to.out[b.first * w..];
-        product(simd, [b.count, len, hc], turned_p, values, Out { values: out, row: w, add: false });
-        // dP[key][query] = v · dout
-        let dout = &dout[b.first * w..];
-        turn(dout, w, b.count, hc, b.width, &mut s.dcolumns);
-        s.dscores.resize(len * b.width, 0.0);
-        let values = Left { values: &qkv[2 * w..], row, step: 1 };
-        let dp = Out { values: &mut s.dscores, row: b.width, add: false };
-        product(simd, [len, hc, b.count], values, Right { values: &s.dcolumns, row: b.width }, dp);
+        let (from, add) = (b.first * row, b.first > 0);
+        let (out, dout) = (&mut to.out[b.first * w..], &dout[b.first * w..]);
+        let p = Left { values: &scratch.scores, row: b.width, step: 1 };
+        let turned_p = Left { row: 1, step: b.width, ..p };
+        let result = Out { values: out, row: w, add: false };
+        product(simd, [b.count, len, hc], turned_p, head.right(qkv, V), result);
         let rows = Right { values: dout, row: w };
-        let dv = Out { values: &mut to.qkv[2 * w..], row, add: b.first > 0 };
-        product(simd, [len, b.count, hc], p, rows, dv);
-        // dS = P · (dP - sum_key P · dP), where the sum is out · dout.
-        s.delta.clear();
-        s.delta.resize(b.width, 0.0);
-        for (i, d) in s.delta[..b.count].iter_mut().enumerate() {
-            *d = dot(simd, &out[i * w..][..w], &dout[i * w..][..w]);
-        }
-        for j in 0..len {
-            let (p, line) = (&s.scores[j * b.width..][..b.width], &mut s.dscores[j * b.width..][..b.width]);
-            for ((v, p), delta) in line.iter_mut().zip(p).zip(&s.delta) {
-                *v = p * (*v - delta);
-            }
-            if let Some(bias) = &mut to.bias {
-                add_to(&mut bias[j * padded(len) + b.first..][..b.width], line);
-            }
-        }
-        let ds = Left { values: &s.dscores, row: b.width, step: 1 };
-        let turned_ds = Left { values: &s.dscores, row: 1, step: b.width };
-        let queries = Right { values: &qkv[b.first * row..], row };
-        let dk = Out { values: &mut to.qkv[w..], row, add: b.first > 0 };
-        product(simd, [len, b.count, hc], ds, queries, dk);
-        let keys = Right { values: &qkv[w..], row };
-        let dq = Out { values: &mut to.qkv[b.first * row..], row, add: false };
-        product(simd, [b.count, len, hc], turned_ds, keys, dq);
+        product(simd, [len, b.count, hc], p, rows, head.out(to.qkv, V, add));
+        score_gradients(simd, head, qkv, b, (out, dout), to.bias.as_deref_mut(), scratch);
+        let ds = Left { values: &scratch.dscores, row: b.width, step: 1 };
+        let turned_ds = Left { row: 1, step: b.width, ..ds };
+        product(simd, [len, b.count, hc], ds, head.right(&qkv[from..], Q), head.out(to.qkv, K, add));
+        let dq = head.out(&mut to.qkv[from..], Q, false);
+        product(simd, [b.count, len, hc], turned_ds, head.right(qkv, K), dq);
     }
 }
 
-/// Linear attention of one head and its gradients: q is replaced by its softmax over channels, k by its softmax over
-/// positions, `out = scale · q · (kᵀ · v)`. `qkv` comes as projected, and its k is overwritten.
+/// `dS = P · (dP - sum_key P · dP)` of a block of queries, into `s.dscores`, where `dP = v · dout`, and the sum is
+/// `out · dout`. Adds it to the gradient of the bias.
 #[inline(always)]
-pub fn linear_gradients<S: Simd>(
+fn score_gradients<S: Simd>(
     simd: S,
     head: Head,
-    qkv: &mut [f32],
-    dout: &[f32],
-    to: HeadGradients,
+    qkv: &[f32],
+    b: Block,
+    (out, dout): (&[f32], &[f32]),
+    mut bias: Option<&mut [f32]>,
     s: &mut HeadScratch,
 ) {
-    let (row, w, hc, len) = (head.row(), head.width(), head.channels, head.len);
-    let n = padded(len);
-    let scale = (hc as f32).powf(-0.5);
-    turn(qkv, row, len, hc, n, &mut s.columns);
-    softmax_columns(simd, &mut s.columns, n, hc, n, 0, Added::default());
-    softmax_columns(simd, &mut qkv[w..], row, len, w, 0, Added::default());
-    turn(dout, w, len, hc, n, &mut s.dcolumns);
-    for m in [&mut s.context, &mut s.dcontext] {
-        m.resize(hc * w, 0.0);
-    }
-    let (keys, values) =
-        (Left { values: &qkv[w..], row: 1, step: row }, Right { values: &qkv[2 * w..], row });
-    product(simd, [hc, len, hc], keys, values, Out { values: &mut s.context, row: w, add: false });
-    let queries = Left { values: &s.columns, row: n, step: 1 };
-    let rows = Right { values: dout, row: w };
-    product(simd, [hc, len, hc], queries, rows, Out { values: &mut s.dcontext, row: w, add: false });
-    for v in s.context.iter_mut().chain(&mut s.dcontext) {
-        *v *= scale;
-    }
-    let (turned_q, context) = (Left { row: 1, step: n, ..queries }, Right { values: &s.context, row: w });
-    product(simd, [len, hc, hc], turned_q, context, Out { values: to.out, row: w, add: false });
-    // dq, turned: context · doutᵀ, then through the softmax over channels.
-    s.dscores.resize(hc * n, 0.0);
-    let context = Left { values: &s.context, row: w, step: 1 };
-    let columns = Right { values: &s.dcolumns, row: n };
-    product(simd, [hc, hc, len], context, columns, Out { values: &mut s.dscores, row: n, add: false });
-    through_softmax(&s.columns, &mut s.dscores, n, &mut s.delta);
-    transpose(&s.dscores, to.qkv, hc, len, (n, row));
-    // dk = v · dcontextᵀ, then through the softmax over positions; dv = k · dcontext.
-    turn(&s.dcontext, w, hc, hc, w, &mut s.turned);
-    let values = Left { values: &qkv[2 * w..], row, step: 1 };
-    let dk = Out { values: &mut to.qkv[w..], row, add: false };
-    product(simd, [len, hc, hc], values, Right { values: &s.turned, row: w }, dk);
-    let keys = Left { values: &qkv[w..], row, step: 1 };
-    let dv = Out { values: &mut to.qkv[2 * w..], row, add: false };
-    product(simd, [len, hc, hc], keys, Right { values: &s.dcontext, row: w }, dv);
-    // sum over positions of k · dk = context · dcontext, of which both carry the scale.
+    let (w, len) = (head.width(), head.len);
+    turn(dout, w, b.count, head.channels, b.width, &mut s.dcolumns);
+    s.dscores.resize(len * b.width, 0.0);
+    let dp = Out { values: &mut s.dscores, row: b.width, add: false };
+    let columns = Right { values: &s.dcolumns, row: b.width };
+    product(simd, [len, head.channels, b.count], head.left(qkv, V), columns, dp);
     s.delta.clear();
-    s.delta.resize(w, 0.0);
-    for (d, (a, b)) in s.delta.iter_mut().zip(s.context.chunks_exact(w).zip(s.dcontext.chunks_exact(w))) {
-        *d = dot(simd, a, b) / scale;
+    s.delta.resize(b.width, 0.0);
+    for (i, d) in s.delta[..b.count].iter_mut().enumerate() {
+        *d = dot(simd, &out[i * w..][..w], &dout[i * w..][..w]);
     }
-    for (line, k) in to.qkv.chunks_mut(row).zip(qkv.chunks(row)).take(len) {
-        for ((v, k), d) in line[w..2 * w].iter_mut().zip(&k[w..2 * w]).zip(&s.delta) {
-            *v = k * (*v - d);
+    for j in 0..len {
+        let (p, line) = (&s.scores[j * b.width..][..b.width], &mut s.dscores[j * b.width..][..b.width]);
+        for ((v, p), delta) in line.iter_mut().zip(p).zip(&s.delta) {
+            *v = p * (*v - delta);
         }
-    }
-}
-
-/// `d = p · (d - sum p · d)` for softmaxes down the columns of `[lines][n]`.
-#[inline(always)]
-fn through_softmax(p: &[f32], d: &mut [f32], n: usize, sums: &mut Vec<f32>) {
-    sums.clear();
-    sums.resize(n, 0.0);
-    for (p, d) in p.chunks_exact(n).zip(d.chunks_exact(n)) {
-        for ((sum, p), d) in sums.iter_mut().zip(p).zip(d) {
-            *sum += p * d;
-        }
-    }
-    for (p, d) in p.chunks_exact(n).zip(d.chunks_exact_mut(n)) {
-        for ((sum, p), d) in sums.iter().zip(p).zip(d) {
-            *d = p * (*d - sum);
+        if let Some(bias) = &mut bias {
+            add_to(&mut bias[j * padded(len) + b.first..][..b.width], line);
         }
     }
 }
@@ -348,6 +293,10 @@ fn through_softmax(p: &[f32], d: &mut [f32], n: usize, sums: &mut Vec<f32>) {
 pub fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
     let ((a, rest), (b, _)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
     assert!(rest.is_empty() && a.len() == b.len());
-    let sum = a.iter().zip(b).fold(simd.splat_f32s(0.0), |sum, (a, b)| simd.mul_add_e_f32s(*a, *b, sum));
+    let mut sum = simd.splat_f32s(0.0);
+    // A loop: the closure of a fold may stay a call without vector instructions.
+    for i in 0..a.len() {
+        sum = simd.mul_add_e_f32s(a[i], b[i], sum);
+    }
     simd.reduce_sum_f32s(sum)
 }
