@@ -3,11 +3,17 @@
 //! Burn's own CPU backend spends 1 to 18 times the time of these on this project's layers, mostly on element-wise
 //! work without threads and on layout changes. They run for tensors on the plain CPU device; tensors that record
 //! gradients, or lie on a GPU, take Burn's operations.
+pub mod aligned;
 pub mod attention;
+pub mod channels_last;
 pub mod conv;
+pub mod fused;
+pub mod minimal;
+pub mod narrow;
 pub mod nearest;
 pub mod norm;
 pub mod product;
+pub mod rows;
 pub mod tile;
 pub mod winograd;
 
