@@ -3,7 +3,6 @@
 //! Burn's own CPU backend spends 1 to 18 times the time of these on this project's layers, mostly on element-wise
 //! work without threads and on layout changes. They run for tensors on the plain CPU device; tensors that record
 //! gradients, or lie on a GPU, take Burn's operations.
-pub mod aligned;
 pub mod attention;
 pub mod channels_last;
 pub mod conv;

@@ -1,7 +1,6 @@
 //! Activations of one item as `[d][h][w][channel]`, whole or a box of a volume, and what is known of their channels.
 //!
 //! Layers that keep this order need no transposes, and each can read its predecessor's voxels as vectors of channels.
-use super::aligned::Aligned;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -60,7 +59,7 @@ impl Frame {
 /// Activations of the voxels of a box.
 pub struct ChannelsLast {
     /// `[d][h][w][channel]`; may be longer.
-    pub data: Aligned,
+    pub data: Vec<f32>,
     /// Channels.
     pub channels: usize,
     /// Which voxels.
@@ -79,7 +78,7 @@ impl ChannelsLast {
 
 /// Buffers that are free to be used again. Their old content stays: whoever takes one writes every element.
 #[derive(Default)]
-pub struct Pool(Mutex<Vec<Aligned>>);
+pub struct Pool(Mutex<Vec<Vec<f32>>>);
 
 impl Pool {
     /// A buffer for a box, its content undefined (but initialised). The smallest that is large enough, else a new one.
@@ -88,7 +87,7 @@ impl Pool {
         let mut free = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let best = (0..free.len()).filter(|i| free[*i].len() >= n).min_by_key(|i| free[*i].len());
         // A new one comes as pages that are zeroed when a task first writes them, not by one thread here.
-        let data = best.map_or_else(|| Aligned::zeros(n), |i| free.swap_remove(i));
+        let data = best.map_or_else(|| vec![0.0; n], |i| free.swap_remove(i));
         ChannelsLast { data, channels, frame }
     }
 

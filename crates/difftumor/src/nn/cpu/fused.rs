@@ -5,7 +5,6 @@
 //! needs in a ring, mapped along W already, and goes through the W points one at a time: map along H and D, multiply,
 //! map the products back along D and H. So its buffers stay in the second-level cache, and each input is read from
 //! memory about once.
-use super::aligned::Aligned;
 use super::channels_last::{ChannelsLast, Moments};
 use super::minimal::{Axis, Down, Four, MOST, MOST_TAPS, Two, Up};
 use super::rows::Rows;
@@ -36,8 +35,8 @@ pub enum Kind {
 pub struct Layer {
     kind: Kind,
     /// `[W product][column block][D product][H product][run][input channel][block]`.
-    weights: Aligned,
-    bias: Aligned,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
     inputs: usize,
 }
 
@@ -57,7 +56,7 @@ impl Layer {
         assert!(outputs.is_multiple_of(width) && weight.len() == inputs * outputs * taps);
         let runs = D::RUNS * H::RUNS * W::RUNS;
         let block_len = D::PRODUCTS * H::PRODUCTS * runs * inputs * width;
-        let mut packed = Aligned::zeros(W::PRODUCTS * outputs / width * block_len);
+        let mut packed = vec![0f32; W::PRODUCTS * outputs / width * block_len];
         let shared = Shared::new(&mut packed);
         (0..inputs).into_par_iter().for_each(|i| {
             for o in 0..outputs {
@@ -74,7 +73,7 @@ impl Layer {
                 });
             }
         });
-        Self { kind, weights: packed, bias: bias.into(), inputs }
+        Self { kind, weights: packed, bias: bias.to_vec(), inputs }
     }
 
     /// Input and output channels.
@@ -147,16 +146,16 @@ struct Plan<'a> {
 #[derive(Default)]
 struct Scratch {
     /// A padded row of inputs.
-    line: Aligned,
+    line: Vec<f32>,
     /// `[plane][row][W point][tile][channel]`.
-    ring: Aligned,
+    ring: Vec<f32>,
     /// `[W run][D point][H point][tile][channel]`.
-    points: Aligned,
+    points: Vec<f32>,
     /// `[D product][H product][tile][block]`.
-    products: Aligned,
+    products: Vec<f32>,
     /// `[tile][D output][H output][W product][channel]`.
-    parts: Aligned,
-    zeros: Aligned,
+    parts: Vec<f32>,
+    zeros: Vec<f32>,
     sums: Sums,
 }
 
@@ -171,6 +170,12 @@ struct Sums {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn grow(v: &mut Vec<f32>, n: usize) {
+    if v.len() < n {
+        *v = vec![0.0; n];
+    }
 }
 
 fn convolve<D: Axis, H: Axis, W: Axis>(
@@ -236,12 +241,12 @@ impl<D: Axis, H: Axis, W: Axis> WithSimd for Task<'_, D, H, W> {
         let tiles = plan.batch * across;
         let ring_rows = (plan.strip - 1) * H::STEP + H::INPUTS;
         let row_len = W::X_POINTS * across * inputs;
-        scratch.line.reserve(((across - 1) * W::STEP + W::INPUTS) * inputs);
-        scratch.ring.reserve(D::INPUTS * ring_rows * row_len);
-        scratch.points.reserve(W::RUNS * D::X_POINTS * H::X_POINTS * tiles * inputs);
-        scratch.products.reserve(D::PRODUCTS * H::PRODUCTS * tiles * width);
-        scratch.parts.reserve(tiles * D::OUTPUTS * H::OUTPUTS * W::PRODUCTS * outputs);
-        scratch.zeros.reserve(width);
+        grow(&mut scratch.line, ((across - 1) * W::STEP + W::INPUTS) * inputs);
+        grow(&mut scratch.ring, D::INPUTS * ring_rows * row_len);
+        grow(&mut scratch.points, W::RUNS * D::X_POINTS * H::X_POINTS * tiles * inputs);
+        grow(&mut scratch.products, D::PRODUCTS * H::PRODUCTS * tiles * width);
+        grow(&mut scratch.parts, tiles * D::OUTPUTS * H::OUTPUTS * W::PRODUCTS * outputs);
+        grow(&mut scratch.zeros, width);
         scratch.sums.reset(outputs);
         for layer in layers.clone() {
             // Planes that the layer before did not leave in the ring.
@@ -389,59 +394,48 @@ impl Plan<'_> {
         let (outputs, across) = (self.layer.bias.len(), self.tiles[2]);
         let sides: [usize; 3] = std::array::from_fn(|a| self.end[a] - self.start[a]);
         let rows = D::OUTPUTS * H::OUTPUTS;
-        let zero = simd.splat_f32s(0.0);
         for c in (0..outputs).step_by(S::F32_LANES) {
             // SAFETY: whole vectors of channels.
             let bias = unsafe { load::<S>(self.layer.bias.as_ptr().add(c)) };
-            // Outputs of tile `t` of row `i` of the batch's rows; `multiply` filled its parts.
-            let tile = |i: usize, t: usize| {
-                let mut m = [zero; MOST];
-                for (p, m) in m.iter_mut().enumerate().take(W::PRODUCTS) {
-                    let row = (i / rows * across + t) * rows + i % rows;
-                    let part = (row * W::PRODUCTS + p) * outputs + c;
-                    // SAFETY: inside of `parts`, which holds whole vectors.
-                    *m = unsafe { load::<S>(scratch.parts.as_ptr().add(part)) };
-                }
-                W::output(simd, m).map(|y| simd.add_f32s(y, bias))
-            };
-            let shift = match scratch.sums.count > 0.0 {
-                // SAFETY: as many shifts as channels.
-                true => unsafe { load::<S>(scratch.sums.shift.as_ptr().add(c)) },
-                false => tile(0, 0)[0],
-            };
-            let (mut sum, mut square) = (zero, zero);
+            let mut sums: Option<[S::f32s; 3]> = None; // shift, sum, sum of squares
+            if scratch.sums.count > 0.0 {
+                // SAFETY: as above.
+                let shift = unsafe { load::<S>(scratch.sums.shift.as_ptr().add(c)) };
+                sums = Some([shift, simd.splat_f32s(0.0), simd.splat_f32s(0.0)]);
+            }
             for i in 0..batch.len() * rows {
+                // One row of outputs.
                 let (d, h) = (layer * D::OUTPUTS + i % rows / H::OUTPUTS, batch.start + i / rows);
                 let h = h * H::OUTPUTS + i % H::OUTPUTS;
                 if d >= sides[0] || h >= sides[1] {
                     continue;
                 }
-                let line = (d * sides[1] + h) * sides[2] * outputs + c;
-                let mut finish = |j: usize, y: S::f32s| {
-                    let mut y = y;
-                    // SAFETY: inside of the output (asserted by `convolve`), and this row is this task's alone.
-                    unsafe {
-                        let to = out.at(line + j * outputs);
-                        if self.add {
-                            y = simd.add_f32s(y, load::<S>(to));
+                for t in 0..across {
+                    let part = ((i / rows * across + t) * rows + i % rows) * W::PRODUCTS * outputs + c;
+                    let mut m = [simd.splat_f32s(0.0); MOST];
+                    for (p, m) in m.iter_mut().enumerate().take(W::PRODUCTS) {
+                        // SAFETY: `multiply` filled the parts of this batch.
+                        *m = unsafe { load::<S>(scratch.parts.as_ptr().add(part + p * outputs)) };
+                    }
+                    let y = W::output(simd, m);
+                    for (j, y) in y.into_iter().enumerate().take(W::OUTPUTS.min(sides[2] - t * W::OUTPUTS)) {
+                        let at = ((d * sides[1] + h) * sides[2] + t * W::OUTPUTS + j) * outputs + c;
+                        let mut y = simd.add_f32s(y, bias);
+                        // SAFETY: inside of the output (asserted by `convolve`), and this row is this task's alone.
+                        unsafe {
+                            if self.add {
+                                y = simd.add_f32s(y, load::<S>(out.at(at)));
+                            }
+                            store::<S>(out.at(at), y);
                         }
-                        store::<S>(to, y);
+                        let s = sums.get_or_insert([y, simd.splat_f32s(0.0), simd.splat_f32s(0.0)]);
+                        let v = simd.sub_f32s(y, s[0]);
+                        s[1] = simd.add_f32s(s[1], v);
+                        s[2] = simd.mul_add_e_f32s(v, v, s[2]);
                     }
-                    let v = simd.sub_f32s(y, shift);
-                    sum = simd.add_f32s(sum, v);
-                    square = simd.mul_add_e_f32s(v, v, square);
-                };
-                let full = sides[2] / W::OUTPUTS;
-                for t in 0..full {
-                    let y = tile(i, t);
-                    for j in 0..W::OUTPUTS {
-                        finish(t * W::OUTPUTS + j, y[j]);
-                    }
-                }
-                for j in full * W::OUTPUTS..sides[2] {
-                    finish(j, tile(i, full)[j % W::OUTPUTS]);
                 }
             }
+            let [shift, sum, square] = sums.expect("a batch begins inside of the output");
             scratch.sums.add::<S>(c, shift, sum, square);
         }
         let (d, h) = (layer * D::OUTPUTS, batch.start * H::OUTPUTS);
