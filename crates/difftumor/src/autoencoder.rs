@@ -1,6 +1,7 @@
 //! Stage 1: the 3-D VQ-GAN autoencoder (paper 3.1; spec/autoencoder.md).
 pub mod codebook;
 pub mod config;
+mod engine;
 pub mod objective;
 pub mod vqgan;
 

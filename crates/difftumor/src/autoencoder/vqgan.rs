@@ -1,8 +1,11 @@
 //! Encoder, quantiser and decoder (paper 3.1; spec/autoencoder.md sections 1 to 4).
 //!
 //! Images `[B, 1, D, H, W]` in [-1, 1] (window −175..250 HU), latents `[B, 8, D/4, H/4, W/4]`.
+use super::engine::{Cache, DecoderEngine, EncoderEngine, NormForm, Parameters, applies};
 use super::{AutoencoderConfig, Codebook};
 use crate::error::Result;
+use crate::nn::cpu;
+use crate::nn::cpu::channels_last::Frame;
 use crate::nn::state::fill_from_run;
 use crate::nn::{
     Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d, ConvTranspose3dConfig, GroupNorm, Padding,
@@ -22,6 +25,21 @@ pub struct Autoencoder {
     pre_vq_conv: Conv3d,
     post_vq_conv: Conv3d,
     codebook: Codebook,
+    #[module(skip)]
+    form: Form,
+    #[module(skip)]
+    encoder_engine: Cache<EncoderEngine>,
+    #[module(skip)]
+    decoder_engine: Cache<DecoderEngine>,
+}
+
+/// What the engines need to know of the architecture.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    levels: usize,
+    norm: NormForm,
+    /// Whether they can take its layers.
+    applies: bool,
 }
 
 #[derive(Module, Debug)]
@@ -80,6 +98,13 @@ impl ResBlock {
         }
     }
 
+    fn parameters(&self, to: &mut Parameters) -> Option<()> {
+        to.norm(&self.norm1)?;
+        to.conv(&self.conv1)?;
+        to.norm(&self.norm2)?;
+        to.conv(&self.conv2)
+    }
+
     fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         let y = self.conv1.forward(self.norm1.forward_silu(x.clone()));
         self.conv2.forward_add(self.norm2.forward_silu(y), Some(x))
@@ -87,6 +112,15 @@ impl ResBlock {
 }
 
 impl Encoder {
+    fn parameters(&self, to: &mut Parameters) -> Option<()> {
+        to.conv(&self.conv_first)?;
+        for block in &self.conv_blocks {
+            to.conv(&block.down)?;
+            block.res.parameters(to)?;
+        }
+        to.norm(&self.final_block)
+    }
+
     fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         let mut x = self.conv_first.forward(x);
         for block in &self.conv_blocks {
@@ -97,6 +131,16 @@ impl Encoder {
 }
 
 impl Decoder {
+    fn parameters(&self, to: &mut Parameters) -> Option<()> {
+        to.norm(&self.final_block)?;
+        for block in &self.conv_blocks {
+            to.up(&block.up)?;
+            block.res1.parameters(to)?;
+            block.res2.parameters(to)?;
+        }
+        to.conv(&self.conv_last)
+    }
+
     fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         let mut x = self.final_block.forward_silu(x);
         for block in &self.conv_blocks {
@@ -148,8 +192,21 @@ impl AutoencoderConfig {
             pre_vq_conv: conv([top, self.latent_channels], 1, 1, device),
             post_vq_conv: conv([self.latent_channels, top], 1, 1, device),
             codebook: Codebook::new(self.codes, self.latent_channels, device),
+            form: Form {
+                levels,
+                norm: NormForm { groups, eps: NORM_EPS },
+                applies: applies(self.input_channels, &(0..=levels).map(|i| base << i).collect::<Vec<_>>()),
+            },
+            encoder_engine: Cache::default(),
+            decoder_engine: Cache::default(),
         }
     }
+}
+
+/// Sides of the image that latents stand for.
+fn image_sides(z: &Tensor<5>, levels: usize) -> [usize; 3] {
+    let [_, _, d, h, w] = z.dims();
+    [d, h, w].map(|n| n << levels)
 }
 
 impl Autoencoder {
@@ -158,7 +215,22 @@ impl Autoencoder {
         let unit = 1 << self.encoder.conv_blocks.len();
         let dims = x.dims();
         assert!(dims[2..].iter().all(|n| n % unit == 0), "sides {dims:?} must be multiples of {unit}");
-        self.pre_vq_conv.forward(self.encoder.forward(x))
+        self.encode_plain(&x).unwrap_or_else(|| self.pre_vq_conv.forward(self.encoder.forward(x)))
+    }
+
+    /// [`Autoencoder::encode`] by the engine, where it can.
+    fn encode_plain(&self, x: &Tensor<5>) -> Option<Tensor<5>> {
+        let image = cpu::values(x).filter(|_| self.form.applies)?;
+        let mut parameters = Parameters::default();
+        self.encoder.parameters(&mut parameters)?;
+        parameters.conv(&self.pre_vq_conv)?;
+        let engine = self.encoder_engine.get(parameters, self.form.levels, self.form.norm);
+        let [b, _, d, h, w] = x.dims();
+        let z: Vec<f32> =
+            image.get().chunks_exact(d * h * w).flat_map(|item| engine.run(item, [d, h, w])).collect();
+        let [d, h, w] = [d, h, w].map(|n| n >> self.form.levels);
+        let channels = z.len() / (b * d * h * w);
+        Some(cpu::tensor(z, [b, channels, d, h, w]))
     }
 
     /// Nearest codes of latents, in (B, D, H, W) order.
@@ -173,7 +245,23 @@ impl Autoencoder {
 
     /// Image of latents that are codes already, `[B, 8, d, h, w]` → `[B, 1, 4d, 4h, 4w]`; not limited to [-1, 1].
     pub fn decode_quantised(&self, z: Tensor<5>) -> Tensor<5> {
-        self.decoder.forward(self.post_vq_conv.forward(z))
+        let sides = image_sides(&z, self.form.levels);
+        self.decode_plain(&z, Frame::whole(sides))
+            .unwrap_or_else(|| self.decoder.forward(self.post_vq_conv.forward(z)))
+    }
+
+    /// The box `frame` of [`Autoencoder::decode_quantised`] by the engine, where it can.
+    fn decode_plain(&self, z: &Tensor<5>, frame: Frame) -> Option<Tensor<5>> {
+        let latents = cpu::values(z).filter(|_| self.form.applies)?;
+        let mut parameters = Parameters::default();
+        parameters.conv(&self.post_vq_conv)?;
+        self.decoder.parameters(&mut parameters)?;
+        let engine = self.decoder_engine.get(parameters, self.form.levels, self.form.norm);
+        let [b, c, d, h, w] = z.dims();
+        let items = latents.get().chunks_exact(c * d * h * w);
+        let image: Vec<f32> = items.flat_map(|item| engine.run(item, [d, h, w], frame)).collect();
+        let [d, h, w] = frame.sides();
+        Some(cpu::tensor(image, [b, 1, d, h, w]))
     }
 
     /// Image of any latents: they are replaced by their nearest codes first, as in sampling.
