@@ -87,7 +87,8 @@ struct Scratch {
     linear: LinearScratch,
 }
 
-/// Gradients of the layer on `x` `[B, C, F, H·W]`, `sides` (C, F, H·W), from `grad`, the gradient of the result.
+/// Gradients of the layer on `x` `[B, C, F, H·W]` from `grad`, the gradient of the result. The third argument is
+/// (C, F, H·W).
 pub fn attention_gradients(
     x: &[f32],
     grad: &[f32],
