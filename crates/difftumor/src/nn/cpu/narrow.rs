@@ -19,12 +19,16 @@ pub fn widen(x: &[f32], weight: &[f32], bias: &[f32], out: &mut ChannelsLast) ->
     assert!(x.len() == inputs * voxels && out.channels == outputs && out.data.len() >= outputs * voxels);
     // [Ci][Co], then the bias.
     let weights: Vec<f32> = (0..(inputs + 1) * outputs)
-        .map(|i| if i / outputs < inputs { weight[i % outputs * inputs + i / outputs] } else { bias[i % outputs] })
+        .map(|i| {
+            if i / outputs < inputs { weight[i % outputs * inputs + i / outputs] } else { bias[i % outputs] }
+        })
         .collect();
     let parts: Vec<Moments> = out.data[..outputs * voxels]
         .par_chunks_mut(VOXELS * outputs)
         .enumerate()
-        .map(|(i, out)| arch().dispatch(Widen { x, voxels, first: i * VOXELS, weights: &weights, outputs, out }))
+        .map(|(i, out)| {
+            arch().dispatch(Widen { x, voxels, first: i * VOXELS, weights: &weights, outputs, out })
+        })
         .collect();
     parts.iter().fold(Moments::default(), Moments::join)
 }
@@ -180,12 +184,12 @@ impl WithSimd for ToImage<'_> {
                 i += GROUP;
                 continue;
             }
+            // In the order of a group's sums, so that it does not matter where groups begin.
             for (k, line) in lines.iter().enumerate() {
-                for t in 0..3 {
-                    let from = (near(w, t, volume[2]) - f.start[2]) * vectors;
-                    for c in 0..vectors {
-                        let tap = weights[(k * 3 + t) * vectors + c];
-                        sums[0] = simd.mul_add_e_f32s(line[from + c], tap, sums[0]);
+                for c in 0..vectors {
+                    for t in 0..3 {
+                        let x = line[(near(w, t, volume[2]) - f.start[2]) * vectors + c];
+                        sums[0] = simd.mul_add_e_f32s(x, weights[(k * 3 + t) * vectors + c], sums[0]);
                     }
                 }
             }

@@ -118,13 +118,7 @@ impl Search<'_> {
 
     /// The first code of the smallest distance: looks once more where it lies.
     #[inline(always)]
-    fn first_of<S: Simd, const V: usize>(
-        &self,
-        simd: S,
-        row: &[f32],
-        best: S::f32s,
-        found: S::u32s,
-    ) -> u32 {
+    fn first_of<S: Simd, const V: usize>(&self, simd: S, row: &[f32], best: S::f32s, found: S::u32s) -> u32 {
         let (mut values, mut parts) = ([f32::INFINITY; MOST_LANES], [0u32; MOST_LANES]);
         let lanes = S::F32_LANES;
         S::as_mut_simd_f32s(&mut values[..lanes]).0[0] = best;
