@@ -201,12 +201,14 @@ impl DecoderEngine {
         let moments = widen(z, &self.first.weight, &self.first.bias, &mut x);
         let mut norm = Some(self.norm.of(&moments));
         for (i, (up, [res1, res2])) in self.blocks.iter().enumerate() {
+            // Too small for this level: 56 MB at 96³.
+            pool.forget();
             let mut y = pool.take(up.channels()[1], Frame::whole(x.frame.volume.map(|n| 2 * n)));
             let moments = match norm.take() {
                 Some(norm) => up.run(&Rows::Normalised(&x, &norm), &mut y, false),
                 None => up.run(&Rows::Plain(&x), &mut y, false),
             };
-            pool.give(std::mem::replace(&mut x, y));
+            x = y;
             let moments = res1.run(&mut x, &moments, &pool);
             let needed = frame.grown(1).aligned(WIDEST_TILE);
             if i + 1 == self.blocks.len() && needed != x.frame {

@@ -100,6 +100,11 @@ impl Pool {
         out
     }
 
+    /// Frees all buffers that are free to be used.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    }
+
     /// Gives a buffer back.
     pub fn give(&self, x: ChannelsLast) {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(x.data);
