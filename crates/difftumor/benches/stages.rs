@@ -78,6 +78,9 @@ fn main() {
     });
     measure("code search 24³", rounds, || drop(autoencoder.indices(latent.clone()).into_data()));
     measure("decode 96³ (search included)", rounds, || drop(autoencoder.decode(latent.clone()).into_data()));
+    measure("decode, a box of 48³", rounds, || {
+        drop(autoencoder.decode_within(latent.clone(), [24; 3], [72; 3]).into_data());
+    });
     measure("blend", rounds, || drop(blend_published(&ct, &ct, &published_weight(&mask, 2.0))));
     let whole = |config: &DiffusionConfig, noise: &mut Noise| {
         let mask = generate(&organ, &PAPER_RULES[0], &[PAPER[1]], &mut noise.0).expect("an organ");

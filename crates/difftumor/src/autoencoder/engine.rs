@@ -4,6 +4,7 @@
 //! Two buffers of the largest activations are alive at a time, where layer by layer there were five.
 use crate::nn::cpu::channels_last::{ChannelsLast, Frame, Moments, Pool};
 use crate::nn::cpu::fused::{Kind, Layer};
+use crate::nn::cpu::minimal::WIDEST_TILE;
 use crate::nn::cpu::narrow::{norm_silu_narrow, to_image, widen};
 use crate::nn::cpu::rows::{ImageConv, Rows, fills_blocks};
 use crate::nn::cpu::{self, Values};
@@ -117,14 +118,7 @@ impl Res {
     /// The result in the box `frame` alone.
     fn run_box(&self, x: ChannelsLast, moments: &Moments, frame: Frame, pool: &Pool) -> ChannelsLast {
         let (y, norm) = self.first_half(&x, moments, pool);
-        let mut out = pool.take(x.channels, frame);
-        for d in frame.start[0]..frame.end[0] {
-            for h in frame.start[1]..frame.end[1] {
-                let (from, to) =
-                    (x.row(d, h, frame.start[2]..frame.end[2]), out.row(d, h, frame.start[2]..frame.end[2]));
-                out.data[to].copy_from_slice(&x.data[from]);
-            }
-        }
+        let mut out = pool.take_copy(&x, frame);
         self.conv2.run(&Rows::Normalised(&y, &norm), &mut out, true);
         pool.give(x);
         pool.give(y);
@@ -197,22 +191,28 @@ impl DecoderEngine {
         }
     }
 
-    /// `[latent channels, d, h, w]` → `[D, H, W]` of the box `frame` of the image. Norms are those of the whole image,
-    /// so the box is what a whole decode has there; only the layers behind the last norm are spared.
+    /// `[latent channels, d, h, w]` → `[D, H, W]` of the box `frame` of the image: to the bit what a whole decode has
+    /// there, because norms are those of the whole image. Only the layers behind the last norm are spared.
+    ///
+    /// Norms from a part of the image would spare more and cannot be had: on crops of three CTs, with the golden weights,
+    /// moments of an eighth of the voxels of the last level (every other 4³ block on each axis) changed tumors by up to
+    /// 15 to 38 HU, and half of the voxels still by 0.9 to 3 HU.
     pub(super) fn run(&self, z: &[f32], sides: [usize; 3], frame: Frame) -> Vec<f32> {
         let pool = Pool::default();
         let mut x = pool.take(self.first.bias.len(), Frame::whole(sides));
         let moments = widen(z, &self.first.weight, &self.first.bias, &mut x);
         let mut norm = Some(self.norm.of(&moments));
         for (i, (up, [res1, res2])) in self.blocks.iter().enumerate() {
+            // Too small for this level: 56 MB at 96³.
+            pool.forget();
             let mut y = pool.take(up.channels()[1], Frame::whole(x.frame.volume.map(|n| 2 * n)));
             let moments = match norm.take() {
                 Some(norm) => up.run(&Rows::Normalised(&x, &norm), &mut y, false),
                 None => up.run(&Rows::Plain(&x), &mut y, false),
             };
-            pool.give(std::mem::replace(&mut x, y));
+            x = y;
             let moments = res1.run(&mut x, &moments, &pool);
-            let needed = frame.grown(1);
+            let needed = frame.grown(1).aligned(WIDEST_TILE);
             if i + 1 == self.blocks.len() && needed != x.frame {
                 x = res2.run_box(x, &moments, needed, &pool);
             } else {

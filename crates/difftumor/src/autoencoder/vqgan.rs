@@ -270,6 +270,22 @@ impl Autoencoder {
         self.decode_quantised(self.lookup(self.indices(z), [b, d, h, w]))
     }
 
+    /// The voxels `start..end` (D, H, W) of [`Autoencoder::decode`], equal to the bit, for less: only layers that need
+    /// not see the whole image are limited to the box.
+    ///
+    /// # Shapes
+    /// `[B, 8, d, h, w]` → `[B, 1, D', H', W']` with the box's sides.
+    pub fn decode_within(&self, z: Tensor<5>, start: [usize; 3], end: [usize; 3]) -> Tensor<5> {
+        let volume = image_sides(&z, self.form.levels);
+        assert!((0..3).all(|a| start[a] < end[a] && end[a] <= volume[a]), "{start:?}..{end:?} of {volume:?}");
+        let [b, _, d, h, w] = z.dims();
+        let z = self.lookup(self.indices(z), [b, d, h, w]);
+        self.decode_plain(&z, Frame { volume, start, end }).unwrap_or_else(|| {
+            let [d, h, w] = [0, 1, 2].map(|a| start[a]..end[a]);
+            self.decode_quantised(z).slice([0..b, 0..1, d, h, w])
+        })
+    }
+
     /// The codebook.
     pub fn codebook(&self) -> &Codebook {
         &self.codebook

@@ -12,7 +12,7 @@ use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::filter::gaussian_f64;
 use difftumor_ct::handcrafted::texture;
 use difftumor_ct::measure::HuStatistics;
-use difftumor_ct::patch::{Fill, crop};
+use difftumor_ct::patch::{Fill, VoxelBox, bounding_box, crop};
 use difftumor_ct::tumor_mask::fit::{OrganSite, PlacedMask};
 use difftumor_ct::tumor_mask::size::Size;
 use difftumor_ct::tumor_mask::sizes_mm::{DiameterRange, KitsShape};
@@ -233,8 +233,11 @@ fn paint(
             let view = View::new(site, p, start, [CROP_VOX; 3]);
             let window = model.window();
             let crop01 = site.scan_on(ct, start, [CROP_VOX; 3])?.mapv(|hu| window.to_unit(hu));
+            // A mask outside of the organ has no weight anywhere, but draws its noise like others.
+            let zone = bounding_box(&view.weight.mapv(|w| w > 0.0))
+                .unwrap_or(VoxelBox { start: [0; 3], end: [1; 3] });
             let synthetic01 =
-                model.paint(&crop01, &view.mask, draws).mapv(|s| ((s + 1.0) / 2.0).clamp(0.0, 1.0));
+                model.paint(&crop01, &view.mask, &zone, draws).mapv(|s| ((s + 1.0) / 2.0).clamp(0.0, 1.0));
             let change = change_hu(&crop01, &synthetic01, &view.weight, [window.min_hu, window.max_hu]);
             Ok((view.painted(change), None, Some(model.weights_sha256().into())))
         }

@@ -7,7 +7,8 @@ use crate::tensor::{from_crop, to_crop};
 use burn::tensor::Device;
 use difftumor_ct::draws::Draws;
 use difftumor_ct::intensity::HuWindow;
-use ndarray::Array3;
+use difftumor_ct::patch::VoxelBox;
+use ndarray::{Array3, s};
 use std::path::Path;
 
 /// A diffusion Run, ready to paint.
@@ -85,13 +86,26 @@ impl DiffusionModel {
     }
 
     /// Paints a tumor where `mask` is. `crop01` is the scan in [0, 1] of the window, `[H, W, D]`, 1 mm, RAS, every side
-    /// a multiple of 32. The result is the decoder's, about [-1, 1] and not clamped, everywhere in the crop.
-    pub fn paint(&self, crop01: &Array3<f32>, mask: &Array3<bool>, draws: &mut impl Draws) -> Array3<f32> {
+    /// a multiple of 32. The result is the decoder's, about [-1, 1] and not clamped, in the voxels `within` (a box of the
+    /// crop that is not empty) and 0 elsewhere.
+    pub fn paint(
+        &self,
+        crop01: &Array3<f32>,
+        mask: &Array3<bool>,
+        within: &VoxelBox,
+        draws: &mut impl Draws,
+    ) -> Array3<f32> {
         let image = from_crop(&crop01.mapv(|v| 2.0 * v - 1.0), &self.device);
         let mask = from_crop(&mask.mapv(|m| f32::from(u8::from(m))), &self.device);
         let condition = Condition::new(&self.autoencoder, image, mask);
         let x = sample(&self.unet, &self.config, &condition, &mut DrawnNoise(draws));
-        to_crop(self.autoencoder.decode(self.scale.restore(x)))
+        // [H, W, D] → [D, H, W]
+        let [start, end] = [within.start, within.end].map(|[h, w, d]| [d, h, w]);
+        let painted = to_crop(self.autoencoder.decode_within(self.scale.restore(x), start, end));
+        let mut out = Array3::zeros(crop01.dim());
+        let [a, b] = [within.start, within.end];
+        out.slice_mut(s![a[0]..b[0], a[1]..b[1], a[2]..b[2]]).assign(&painted);
+        out
     }
 }
 

@@ -13,7 +13,7 @@ use difftumor_ct::blend::{published_weight, replace_published};
 use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::filter::gaussian;
 use difftumor_ct::handcrafted::{HandcraftedOptions, texture};
-use difftumor_ct::patch::{Fill, crop};
+use difftumor_ct::patch::{Fill, VoxelBox, bounding_box, crop};
 use difftumor_ct::resample::Outside;
 use difftumor_ct::tumor_mask::generate::{HU2023_RULES, OrganRules, PAPER_RULES, generate};
 use difftumor_ct::tumor_mask::size::{HU2023, HU2023_MIX, Size, SizeClass};
@@ -23,6 +23,8 @@ use ndarray::{Array3, Zip};
 const ATTEMPTS: usize = 30;
 /// Blur of the edge, voxels (spec/synthesis.md section 5).
 const EDGE_SIGMA_VOX: (f64, f64) = (0.0, 4.0);
+/// How far the widest blur reaches: scipy's radius, 4 sigma. The blur is drawn after the tumor is painted.
+const LONGEST_REACH_VOX: usize = 16;
 /// A healthy crop must hold more organ than the ball of this radius (mm); it shrinks with failing tries.
 const ORGAN_RADIUS_MM: [(&str, f64); 3] = [("liver", 30.0), ("pancreas", 15.0), ("kidney", 25.0)];
 
@@ -145,9 +147,15 @@ fn crop_with_tumors(
         // Published crops of small scans are padded with the scan's minimum.
         let outside = Outside::Constant(ct.data.iter().copied().fold(f32::INFINITY, f32::min));
         let crop01 = site.scan_or(ct, start, [CROP_VOX; 3], outside)?.mapv(|hu| window.to_unit(hu));
-        let decoded = model.paint(&crop01, &mask, draws);
+        let replaced = rules.name == "pancreas";
+        let side = [CROP_VOX; 3];
+        let zone = match bounding_box(&mask) {
+            Some(bounds) if !replaced => bounds.grown([LONGEST_REACH_VOX; 3], side),
+            _ => VoxelBox { start: [0; 3], end: side },
+        };
+        let decoded = model.paint(&crop01, &mask, &zone, draws);
         let edge_sigma_vox = draws.uniform(EDGE_SIGMA_VOX.0, EDGE_SIGMA_VOX.1);
-        let (weight, synthetic01) = if rules.name == "pancreas" {
+        let (weight, synthetic01) = if replaced {
             (Array3::ones(mask.dim()), replace_published(&decoded))
         } else {
             (published_weight(&mask, edge_sigma_vox), decoded.mapv(|s| ((s + 1.0) / 2.0).clamp(0.0, 1.0)))

@@ -46,13 +46,9 @@ impl Frame {
             && (0..3).all(|a| self.start[a] <= other.start[a] && other.end[a] <= self.end[a])
     }
 
-    /// The box of the volume of half (rounded up) the sides whose doubled voxels cover this one.
-    pub fn halved(&self) -> Self {
-        Self {
-            volume: self.volume.map(|n| n / 2),
-            start: self.start.map(|s| s / 2),
-            end: self.end.map(|e| e.div_ceil(2)),
-        }
+    /// The box begun earlier, at multiples of `unit`, so that tiles lie in it as they do in the whole volume.
+    pub fn aligned(&self, unit: usize) -> Self {
+        Self { start: self.start.map(|s| s / unit * unit), ..*self }
     }
 }
 
@@ -89,6 +85,24 @@ impl Pool {
         // A new one comes as pages that are zeroed when a task first writes them, not by one thread here.
         let data = best.map_or_else(|| vec![0.0; n], |i| free.swap_remove(i));
         ChannelsLast { data, channels, frame }
+    }
+
+    /// A buffer with a copy of `x` in the box `frame`.
+    pub fn take_copy(&self, x: &ChannelsLast, frame: Frame) -> ChannelsLast {
+        assert!(x.frame.contains(&frame), "a box within the source's");
+        let mut out = self.take(x.channels, frame);
+        for d in frame.start[0]..frame.end[0] {
+            for h in frame.start[1]..frame.end[1] {
+                let to = out.row(d, h, frame.start[2]..frame.end[2]);
+                out.data[to].copy_from_slice(&x.data[x.row(d, h, frame.start[2]..frame.end[2])]);
+            }
+        }
+        out
+    }
+
+    /// Frees all buffers that are free to be used.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }
 
     /// Gives a buffer back.

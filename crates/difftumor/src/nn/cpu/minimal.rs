@@ -9,6 +9,8 @@ use pulp::Simd;
 pub const MOST: usize = 6;
 /// Most outputs of a tile.
 pub const MOST_OUTPUTS: usize = 4;
+/// Outputs of every algorithm's tiles divide this.
+pub const WIDEST_TILE: usize = MOST_OUTPUTS;
 /// Most filter taps.
 pub const MOST_TAPS: usize = 4;
 

@@ -184,12 +184,12 @@ impl WithSimd for ToImage<'_> {
                 i += GROUP;
                 continue;
             }
+            // In the order of a group's sums, so that it does not matter where groups begin.
             for (k, line) in lines.iter().enumerate() {
-                for t in 0..3 {
-                    let from = (near(w, t, volume[2]) - f.start[2]) * vectors;
-                    for c in 0..vectors {
-                        let tap = weights[(k * 3 + t) * vectors + c];
-                        sums[0] = simd.mul_add_e_f32s(line[from + c], tap, sums[0]);
+                for c in 0..vectors {
+                    for t in 0..3 {
+                        let x = line[(near(w, t, volume[2]) - f.start[2]) * vectors + c];
+                        sums[0] = simd.mul_add_e_f32s(x, weights[(k * 3 + t) * vectors + c], sums[0]);
                     }
                 }
             }
