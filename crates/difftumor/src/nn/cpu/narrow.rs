@@ -170,7 +170,10 @@ impl WithSimd for ToImage<'_> {
                     let line = &line[(w - 1 - f.start[2]) * vectors..][..(GROUP + 2) * vectors];
                     let weights = &weights[k * 3 * vectors..][..3 * vectors];
                     for c in 0..vectors {
-                        let x: [S::f32s; GROUP + 2] = std::array::from_fn(|j| line[j * vectors + c]);
+                        let mut x = [simd.splat_f32s(0.0); GROUP + 2];
+                        for (j, x) in x.iter_mut().enumerate() {
+                            *x = line[j * vectors + c];
+                        }
                         for t in 0..3 {
                             for (j, sum) in sums.iter_mut().enumerate() {
                                 *sum = simd.mul_add_e_f32s(x[j + t], weights[t * vectors + c], *sum);

@@ -142,7 +142,10 @@ impl<'a> ImageConv<'a> {
         let (out, _) = S::as_mut_simd_f32s(out);
         let vectors = self.channels / S::F32_LANES;
         for c in 0..vectors {
-            let w: [S::f32s; 28] = std::array::from_fn(|tap| weights[tap * vectors + c]);
+            let mut w = [simd.splat_f32s(0.0); 28];
+            for (tap, w) in w.iter_mut().enumerate() {
+                *w = weights[tap * vectors + c];
+            }
             for (i, out) in out[c..].iter_mut().step_by(vectors).enumerate() {
                 let at = [near(first + i, 0, nw), first + i, near(first + i, 2, nw)];
                 let mut sums = [w[27], simd.splat_f32s(0.0), simd.splat_f32s(0.0)];
