@@ -6,9 +6,20 @@
 use crate::filter::gaussian;
 use ndarray::{Array3, Zip, s};
 
-/// The published weight: Gaussian blur of the 0/1 mask, the same `sigma_vox` on each axis (drawn from 0..4).
+/// The published weight: Gaussian blur of the 0/1 mask, the same `sigma_vox` on each axis (drawn from 0..4). It is
+/// computed only where it reaches: 0 elsewhere, as the whole blur is.
 pub fn published_weight(mask: &Array3<bool>, sigma_vox: f64) -> Array3<f32> {
-    gaussian(&mask.mapv(|m| f32::from(u8::from(m))), [sigma_vox; 3])
+    let mut out = Array3::zeros(mask.dim());
+    let Some(bounds) = crate::tumor_mask::place::bounds(mask) else { return out };
+    // scipy's radius. Within this box the reflection at its sides sees only zeros, or is the image's own border.
+    let radius = (4.0 * sigma_vox + 0.5) as usize;
+    let (nx, ny, nz) = mask.dim();
+    let reach =
+        |(first, last): (usize, usize), n: usize| first.saturating_sub(radius)..(last + radius + 1).min(n);
+    let region = s![reach(bounds[0], nx), reach(bounds[1], ny), reach(bounds[2], nz)];
+    let near = mask.slice(region).mapv(|m| f32::from(u8::from(m)));
+    out.slice_mut(region).assign(&gaussian(&near, [sigma_vox; 3]));
+    out
 }
 
 /// The published blending of liver and kidney crops. `healthy01` is the crop in [0, 1], `decoded` the decoder's
@@ -17,7 +28,7 @@ pub fn published_weight(mask: &Array3<bool>, sigma_vox: f64) -> Array3<f32> {
 /// # Panics
 /// When the shapes differ.
 pub fn blend_published(healthy01: &Array3<f32>, decoded: &Array3<f32>, weight: &Array3<f32>) -> Array3<f32> {
-    Zip::from(healthy01).and(decoded).and(weight).map_collect(|&h, &s, &b| {
+    Zip::from(healthy01).and(decoded).and(weight).par_map_collect(|&h, &s, &b| {
         // The crop has been to [-1, 1] and back before it is blended.
         let h = ((2.0 * h - 1.0 + 1.0) / 2.0).clamp(0.0, 1.0);
         ((1.0 - b) * h + b * ((s + 1.0) / 2.0).clamp(0.0, 1.0)).clamp(0.0, 1.0)
@@ -36,27 +47,13 @@ pub fn replace_published(decoded: &Array3<f32>) -> Array3<f32> {
 /// When the shapes differ.
 pub fn weight_in_organ(mask: &Array3<bool>, organ: &Array3<bool>, sigma_vox: f64) -> Array3<f32> {
     assert_eq!(mask.dim(), organ.dim(), "mask and organ");
-    let mut weight = blurred_mask(mask, sigma_vox);
+    let mut weight = published_weight(mask, sigma_vox);
     weight.zip_mut_with(organ, |w, o| {
         if !*o {
             *w = 0.0;
         }
     });
     weight
-}
-
-/// [`published_weight`], computed only where the blur of the mask can reach.
-pub(crate) fn blurred_mask(mask: &Array3<bool>, sigma_vox: f64) -> Array3<f32> {
-    let mut out = Array3::zeros(mask.dim());
-    let Some(bounds) = crate::tumor_mask::place::bounds(mask) else { return out };
-    // scipy's radius. Within this box the reflection at its sides sees only zeros, or is the image's own border.
-    let radius = (4.0 * sigma_vox + 0.5) as usize;
-    let (nx, ny, nz) = mask.dim();
-    let reach =
-        |(first, last): (usize, usize), n: usize| first.saturating_sub(radius)..(last + radius + 1).min(n);
-    let region = s![reach(bounds[0], nx), reach(bounds[1], ny), reach(bounds[2], nz)];
-    out.slice_mut(region).assign(&published_weight(&mask.slice(region).to_owned(), sigma_vox));
-    out
 }
 
 /// The generated change in Hounsfield units, to be added to the scan: `weight` times the difference of the two crops,
@@ -89,9 +86,10 @@ mod tests {
     fn the_local_blur_is_the_blur() {
         for sigma_vox in [0.0, 0.4, 1.7, 4.0] {
             // The box is the image's border at z = 0; elsewhere only zeros are left out.
-            assert_eq!(blurred_mask(&ball(), sigma_vox), published_weight(&ball(), sigma_vox));
+            let whole = gaussian(&ball().mapv(|m| f32::from(u8::from(m))), [sigma_vox; 3]);
+            assert_eq!(published_weight(&ball(), sigma_vox), whole);
         }
-        assert!(blurred_mask(&Array3::from_elem((4, 4, 4), false), 2.0).iter().all(|w| *w == 0.0));
+        assert!(published_weight(&Array3::from_elem((4, 4, 4), false), 2.0).iter().all(|w| *w == 0.0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod device;
 pub mod diffusion;
 pub mod error;
 pub mod import;
+pub mod memory;
 pub mod nn;
 pub mod preview;
 pub mod run;

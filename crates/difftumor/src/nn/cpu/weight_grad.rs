@@ -4,17 +4,21 @@
 //! kw × channels neighbours in `x` (contiguous) times the channels of `g`. The sums of one register tile stay in
 //! registers over a few image rows, which stay in the first-level cache.
 use super::conv::{Padded, pad_channels_last};
-use super::tile::{Shared, arch, block};
+use super::tile::{COLUMN_VECTORS, Shared, arch, block, lanes};
 use crate::nn::Padding;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Positions that one pass of a register tile sums at least: loading and storing the tile is 2 % of that.
-const POSITIONS: usize = 96;
+/// Positions that one pass of a register tile sums at least: loading and storing the tile is 4 % of that, and
+/// the rows of both factors fit the first-level cache.
+const POSITIONS: usize = 48;
 /// Bound on the partial sums of all pieces together, in elements (64 MB).
 const PARTIALS: usize = 16 << 20;
-/// Pieces of the sum over positions: a fixed number, so that the result does not depend on the number of threads.
+/// Most pieces of the sum over positions. Their number follows from the size alone, so that the result does not depend
+/// on the number of threads.
 const PIECES: usize = 16;
+/// Positions of a piece at least: below, clearing and joining the partial sums costs more than it spreads.
+const PIECE: usize = 2048;
 /// Below this many channels of `g` its channels become the tile's rows, and those of `x` its vectors.
 const FEW: usize = 8;
 
@@ -123,64 +127,58 @@ unsafe fn rows<S: Simd, const CV: usize, I: Iterator<Item = (Factor, Factor)>>(
     }
 }
 
-/// The sums of some planes of one item for one kd.
+/// The sums of some image rows of one item for one kd and one block of columns.
 struct Piece<'a> {
     shape: &'a Shape,
     x: &'a Padded,
     g: &'a Padded,
-    planes: std::ops::Range<usize>,
+    /// Rows of the output, counted through all planes.
+    lines: std::ops::Range<usize>,
     kd: usize,
-    /// `[kh][rows][columns]`, added to.
+    /// First column, and vectors of columns from there on.
+    column: usize,
+    vectors: usize,
+    /// `[kh][rows][block]`, added to.
     acc: &'a mut [f32],
-    /// Rows and columns (widened to whole vectors) of the product for one (kd, kh).
-    size: (usize, usize),
+    /// Rows of the product for one (kd, kh).
+    height: usize,
 }
 
 impl WithSimd for Piece<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { shape, x, g, planes, kd, acc, size: (height, width) } = self;
+        let Self { shape, x, g, lines, kd, column, vectors, acc, height } = self;
         let [_, oh, ow] = shape.outputs;
-        let lanes = S::F32_LANES;
-        let chunk = POSITIONS.div_ceil(ow).min(oh);
-        assert!(acc.len() == shape.kernel[1] * height * width && width.is_multiple_of(lanes));
+        let width = block();
+        assert!(acc.len() == shape.kernel[1] * height * width && (1..=2).contains(&vectors));
         let swapped = is_swapped(shape);
-        for d in planes {
-            for first in (0..oh).step_by(chunk) {
-                let lines = chunk.min(oh - first);
-                for kh in 0..shape.kernel[1] {
-                    let sums = &mut acc[kh * height * width..][..height * width];
-                    let mut column = 0;
-                    while column < width {
-                        let runs = |row: usize| {
-                            (first..first + lines).map(move |h| {
-                                let (in_x, in_g) = if swapped { (column, row) } else { (row, column) };
-                                let at_x = (d * shape.stride[0] + kd) * x.plane
-                                    + (h * shape.stride[1] + kh) * x.row
-                                    + in_x;
-                                let at_g = d * g.plane + h * g.row + in_g;
-                                let from_x = Factor {
-                                    at: x.data.as_ptr().wrapping_add(at_x),
-                                    step: shape.stride[2] * x.channels,
-                                };
-                                let from_g =
-                                    Factor { at: g.data.as_ptr().wrapping_add(at_g), step: g.channels };
-                                if swapped { (from_g, from_x) } else { (from_x, from_g) }
-                            })
+        for first in lines.clone().step_by(POSITIONS.div_ceil(ow)) {
+            let last = (first + POSITIONS.div_ceil(ow)).min(lines.end);
+            for kh in 0..shape.kernel[1] {
+                let sums = &mut acc[kh * height * width..][..height * width];
+                let runs = |row: usize| {
+                    (first..last).map(move |line| {
+                        let (d, h) = (line / oh, line % oh);
+                        let (in_x, in_g) = if swapped { (column, row) } else { (row, column) };
+                        let at_x =
+                            (d * shape.stride[0] + kd) * x.plane + (h * shape.stride[1] + kh) * x.row + in_x;
+                        let at_g = d * g.plane + h * g.row + in_g;
+                        let from_x = Factor {
+                            at: x.data.as_ptr().wrapping_add(at_x),
+                            step: shape.stride[2] * x.channels,
                         };
-                        // SAFETY: `x` is padded for every tap of every output and ends with a spare block, `g` has
-                        // whole vectors of channels; `sums` holds `height` rows of `width`.
-                        unsafe {
-                            let to = sums.as_mut_ptr().add(column);
-                            if width - column >= 2 * lanes {
-                                rows::<S, 2, _>(simd, height, runs, ow, to, width);
-                                column += 2 * lanes;
-                            } else {
-                                rows::<S, 1, _>(simd, height, runs, ow, to, width);
-                                column += lanes;
-                            }
-                        }
+                        let from_g = Factor { at: g.data.as_ptr().wrapping_add(at_g), step: g.channels };
+                        if swapped { (from_g, from_x) } else { (from_x, from_g) }
+                    })
+                };
+                // SAFETY: `x` is padded for every tap of every output and ends with a spare block, `g` has whole
+                // vectors of channels; `sums` holds `height` rows of a block.
+                unsafe {
+                    if vectors == 2 {
+                        rows::<S, 2, _>(simd, height, runs, ow, sums.as_mut_ptr(), width);
+                    } else {
+                        rows::<S, 1, _>(simd, height, runs, ow, sums.as_mut_ptr(), width);
                     }
                 }
             }
@@ -190,10 +188,6 @@ impl WithSimd for Piece<'_> {
 
 fn is_swapped(shape: &Shape) -> bool {
     shape.channels[1] < FEW && shape.kernel[2] * shape.channels[0] > shape.channels[1]
-}
-
-fn lanes() -> usize {
-    block() / super::tile::COLUMN_VECTORS
 }
 
 /// `g` `[Co, ...]` of one item, ready for [`weight_gradient`], with `rim` voxels of edge padding.
@@ -211,40 +205,44 @@ pub(super) fn weight_gradient(
     let [ci, co] = shape.channels;
     let [kd, kh, kw] = shape.kernel;
     let swapped = is_swapped(shape);
-    let (height, width) = if swapped { (co, kw * ci) } else { (kw * ci, co) };
-    let width = width.next_multiple_of(lanes());
-    let per_kd = kh * height * width;
-    let planes = shape.outputs[0];
-    let pieces = (PARTIALS / (kd * per_kd)).clamp(1, PIECES).min(planes);
-    let mut partial = vec![0f32; pieces * kd * per_kd];
+    let (height, columns) = if swapped { (co, kw * ci) } else { (kw * ci, co) };
+    let (width, vectors) = (block(), columns.div_ceil(lanes()));
+    let blocks = vectors.div_ceil(COLUMN_VECTORS);
+    // Partial sums are `[piece][kd][block of columns][kh][row][column]`.
+    let per_task = kh * height * width;
+    let per_piece = kd * blocks * per_task;
+    let lines = shape.outputs[0] * shape.outputs[1];
+    let most = (lines * shape.outputs[2] / PIECE).clamp(1, PIECES).min(lines);
+    let pieces = (PARTIALS / per_piece).clamp(1, most);
+    let mut partial = vec![0f32; pieces * per_piece];
     for i in 0..items {
         let (mut x, g) = item(i);
         // The last vectors of the last row may be read beyond its end.
         x.data.resize(x.data.len() + block(), 0.0);
-        partial.par_chunks_mut(per_kd).enumerate().for_each(|(t, acc)| {
-            let (piece, kd) = (t / kd, t % kd);
-            let planes = planes * piece / pieces..planes * (piece + 1) / pieces;
-            let size = (height, width);
-            arch().dispatch(Piece { shape, x: &x, g: &g, planes, kd, acc, size });
+        partial.par_chunks_mut(per_task).enumerate().for_each(|(t, acc)| {
+            let (piece, kd, b) = (t / (kd * blocks), t / blocks % kd, t % blocks);
+            let lines = lines * piece / pieces..lines * (piece + 1) / pieces;
+            let (column, vectors) = (b * width, COLUMN_VECTORS.min(vectors - b * COLUMN_VECTORS));
+            arch().dispatch(Piece { shape, x: &x, g: &g, lines, kd, column, vectors, acc, height });
         });
     }
     let mut out = vec![0f32; co * ci * kd * kh * kw];
     let shared = Shared::new(&mut out);
-    (0..kd * kh).into_par_iter().for_each(|k| {
+    (0..kd * blocks * kh).into_par_iter().for_each(|k| {
+        let (d, b, h) = (k / (blocks * kh), k / kh % blocks, k % kh);
         let mut sum = vec![0f32; height * width];
-        for p in partial.chunks_exact(kd * per_kd) {
+        for p in partial.chunks_exact(per_piece) {
             for (s, v) in sum.iter_mut().zip(&p[k * height * width..]) {
                 *s += v;
             }
         }
-        for o in 0..co {
-            for w in 0..kw {
-                for i in 0..ci {
-                    let (row, column) = if swapped { (o, w * ci + i) } else { (w * ci + i, o) };
-                    let at = ((o * ci + i) * kd * kh + k) * kw + w;
-                    // SAFETY: inside of `out`; the taps of `k` belong to this task alone.
-                    unsafe { *shared.at(at) = sum[row * width + column] };
-                }
+        for (row, line) in sum.chunks_exact(width).enumerate() {
+            for (c, v) in line.iter().enumerate().take(columns - (b * width).min(columns)) {
+                let column = b * width + c;
+                let (o, at_x) = if swapped { (row, column) } else { (column, row) };
+                let at = (((o * ci + at_x % ci) * kd + d) * kh + h) * kw + at_x / ci;
+                // SAFETY: inside of `out`; (d, h) of these columns belongs to this task alone.
+                unsafe { *shared.at(at) = *v };
             }
         }
     });
