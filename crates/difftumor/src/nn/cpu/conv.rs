@@ -3,11 +3,14 @@
 //! The input is copied once into a padded channels-last buffer, where the terms of one kernel row (kw × channels)
 //! are contiguous; output rows are then register tiles of a matrix product (`tile.rs`).
 use super::planar::Planar;
-use super::tile::{Run, Shared, Strides, arch, block, block_rows};
+use super::tile::{Run, Shared, Strides, arch, block, block_rows, lanes, vector_rows};
 use super::winograd;
 use crate::nn::{ConvGeometry, Padding};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+
+/// Elements of packed weights that leave room for inputs in the second-level cache (1 MB).
+const LARGE_WEIGHTS: usize = 1 << 18;
 
 /// A padded copy of one item, `[d][h][w][channel]`.
 pub(super) struct Padded {
@@ -64,7 +67,12 @@ pub(super) fn pad_channels_last(
     Padded { data, channels, row, plane }
 }
 
-/// Weights as `[column block][tap][input channel][block]`, zero where the block passes the last output channel.
+/// Columns of a block of packed weights: one vector where that holds all output channels.
+pub(super) fn column_width(out_channels: usize) -> usize {
+    if out_channels <= lanes() { lanes() } else { block() }
+}
+
+/// Weights as `[column block][tap][input channel][column]`, zero where the block passes the last output channel.
 /// `at(o, i, tap)` reads the original.
 pub(super) fn pack(
     out_channels: usize,
@@ -72,13 +80,18 @@ pub(super) fn pack(
     taps: usize,
     at: impl Fn(usize, usize, usize) -> f32 + Sync,
 ) -> Vec<f32> {
-    let width = block();
+    let width = column_width(out_channels);
     let mut packed = vec![0f32; out_channels.div_ceil(width) * taps * in_channels * width];
-    packed.par_chunks_mut(in_channels * width).enumerate().for_each(|(i, part)| {
-        let (first, tap) = (i / taps * width, i % taps);
-        for c in 0..in_channels {
-            for o in 0..width.min(out_channels - first) {
-                part[c * width + o] = at(first + o, c, tap);
+    let shared = Shared::new(&mut packed);
+    // The taps of one (o, i) are neighbours in the original: read them together.
+    (0..out_channels.div_ceil(width) * in_channels).into_par_iter().with_min_len(8).for_each(|n| {
+        let (b, i) = (n / in_channels, n % in_channels);
+        for o in 0..width.min(out_channels - b * width) {
+            for t in 0..taps {
+                // SAFETY: inside of `packed`; the columns of (b, i) belong to this task alone.
+                unsafe {
+                    *shared.at(((b * taps + t) * in_channels + i) * width + o) = at(b * width + o, i, t)
+                };
             }
         }
     });
@@ -104,9 +117,10 @@ pub(super) struct Correlation<'a> {
     pub residual: Option<&'a [f32]>,
 }
 
-/// One row of outputs along w, for all output channels.
+/// One row of outputs along w, for some blocks of output channels.
 struct RowKernel<'a, 'b> {
     c: &'b Correlation<'a>,
+    blocks: std::ops::Range<usize>,
     d: usize,
     h: usize,
     scratch: &'b mut [f32],
@@ -117,8 +131,8 @@ impl WithSimd for RowKernel<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { c, d, h, scratch, out } = self;
-        let (input, width) = (c.input, block());
+        let Self { c, blocks, d, h, scratch, out } = self;
+        let (input, width) = (c.input, column_width(c.out_channels));
         let [kd, kh, kw] = c.kernel;
         let terms = kw * input.channels;
         let first = (d * c.stride[0] + c.origin[0]) * input.plane
@@ -131,27 +145,26 @@ impl WithSimd for RowKernel<'_, '_> {
             ((d * c.out_step[0] + c.out_origin[0]) * c.out_shape[1] + h * c.out_step[1] + c.out_origin[1])
                 * c.out_shape[2]
                 + c.out_origin[2];
-        for (b, bias) in c.bias.chunks_exact(width).enumerate() {
+        for b in blocks {
+            let bias = &c.bias[b * width..][..width];
             let weights = &c.weights[b * kd * kh * terms * width..][..kd * kh * terms * width];
             // SAFETY: `pad_channels_last` made room for every tap of every output of this row; `scratch` holds
             // outputs[2] rows of `width`.
             unsafe {
                 let x = input.data.as_ptr().add(first);
-                block_rows(
-                    simd,
-                    c.outputs[2],
-                    |r| {
-                        (0..kd * kh).map(move |k| Run {
-                            x: x.add(r * step + k / kh * input.plane + k % kh * input.row),
-                            w: weights.as_ptr().add(k * terms * width),
-                            terms,
-                        })
-                    },
-                    strides,
-                    bias.as_ptr(),
-                    scratch.as_mut_ptr(),
-                    width,
-                );
+                let runs = |r: usize| {
+                    (0..kd * kh).map(move |k| Run {
+                        x: x.add(r * step + k / kh * input.plane + k % kh * input.row),
+                        w: weights.as_ptr().add(k * terms * width),
+                        terms,
+                    })
+                };
+                let (start, to) = (bias.as_ptr(), scratch.as_mut_ptr());
+                if width == block() {
+                    block_rows(simd, c.outputs[2], runs, strides, start, to, width);
+                } else {
+                    vector_rows(simd, c.outputs[2], runs, strides, start, to, width);
+                }
             }
             for o in 0..width.min(c.out_channels - b * width) {
                 let start = (b * width + o) * volume + line;
@@ -170,18 +183,25 @@ pub(super) fn correlate(c: &Correlation, out: &mut [f32]) {
     assert_eq!(out.len(), c.out_channels * c.out_shape.iter().product::<usize>());
     let shared = Shared::new(out);
     let rows = c.outputs[0] * c.outputs[1];
+    let blocks = c.bias.len() / column_width(c.out_channels);
+    // Weights that do not fit the second-level cache are gone through block by block, each for all rows; otherwise
+    // each row is read once for all blocks.
+    let tasks = if c.weights.len() > LARGE_WEIGHTS { blocks } else { 1 };
     // About four rows to a task keep the packed weights of a block in the second-level cache.
-    (0..rows).into_par_iter().with_min_len(4).for_each_init(
-        || vec![0f32; c.outputs[2] * block()],
+    (0..rows * tasks).into_par_iter().with_min_len(4).for_each_init(
+        || vec![0f32; c.outputs[2] * column_width(c.out_channels)],
         |scratch, i| {
-            arch().dispatch(RowKernel { c, d: i / c.outputs[1], h: i % c.outputs[1], scratch, out: shared });
+            let (task, d, h) = (i / rows, i % rows / c.outputs[1], i % c.outputs[1]);
+            let blocks = if tasks == 1 { 0..blocks } else { task..task + 1 };
+            arch().dispatch(RowKernel { c, blocks, d, h, scratch, out: shared });
         },
     );
 }
 
 pub(super) fn padded_bias(bias: &[f32]) -> Vec<f32> {
     let mut b = bias.to_vec();
-    b.resize(bias.len().div_ceil(block()) * block(), 0.0);
+    let width = column_width(bias.len());
+    b.resize(bias.len().div_ceil(width) * width, 0.0);
     b
 }
 

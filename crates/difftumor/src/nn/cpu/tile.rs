@@ -138,10 +138,43 @@ pub unsafe fn block_rows<S: Simd, I: Iterator<Item = Run>>(
     out: *mut f32,
     out_row: usize,
 ) {
-    const V: usize = COLUMN_VECTORS;
+    // SAFETY: passed on from the caller.
+    unsafe { rows_of::<S, COLUMN_VECTORS, I>(simd, rows, runs, s, start, out, out_row) }
+}
+
+/// [`block_rows`] for one vector of columns: where there are no more, a second one would be multiplied for nothing.
+///
+/// # Safety
+/// As for `tile`, for rows `0..rows`.
+#[inline(always)]
+pub unsafe fn vector_rows<S: Simd, I: Iterator<Item = Run>>(
+    simd: S,
+    rows: usize,
+    runs: impl Fn(usize) -> I,
+    s: Strides,
+    start: *const f32,
+    out: *mut f32,
+    out_row: usize,
+) {
+    // SAFETY: passed on from the caller.
+    unsafe { rows_of::<S, 1, I>(simd, rows, runs, s, start, out, out_row) }
+}
+
+/// # Safety
+/// As for `tile`, for rows `0..rows`.
+#[inline(always)]
+unsafe fn rows_of<S: Simd, const V: usize, I: Iterator<Item = Run>>(
+    simd: S,
+    rows: usize,
+    runs: impl Fn(usize) -> I,
+    s: Strides,
+    start: *const f32,
+    out: *mut f32,
+    out_row: usize,
+) {
     let mut r = 0;
     // Tile heights: AVX-512 and NEON have 32 registers (12*2 sums + 2 weights + 1 broadcast), AVX2 has 16.
-    let tall = S::REGISTER_COUNT >= 32;
+    let tall = S::REGISTER_COUNT >= 32 || V == 1;
     while r < rows {
         let left = rows - r;
         // SAFETY: passed on from the caller; each tile covers rows below `rows` only.

@@ -4,7 +4,7 @@
 //! Exact but for rounding: sums of at most 64 terms with factors 1/2. Tiles of one row go together: their inputs are
 //! transformed to `[point][tile][channel]`, each point is a matrix product, and the products are transformed back.
 use super::conv::{Padded, pad_channels_last};
-use super::tile::{COLUMN_VECTORS, Run, Shared, Strides, arch, block, block_rows};
+use super::tile::{COLUMN_VECTORS, Run, Shared, Strides, arch, block, block_rows, lanes};
 use crate::nn::ConvGeometry;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -22,7 +22,7 @@ pub fn applies(g: &ConvGeometry, in_channels: usize, out_channels: usize, output
     kernel
         && g.stride == [1; 3]
         && in_channels >= 16
-        && out_channels >= 16
+        && out_channels > lanes()
         && positions >= 4096
         && outputs[2] >= 8
 }
