@@ -49,7 +49,6 @@ fn measure(stage: &str, rounds: usize, mut f: impl FnMut()) {
 }
 
 fn main() {
-    difftumor::memory::keep_freed();
     let args: Vec<String> = std::env::args().collect();
     let rounds =
         args.iter().position(|a| a == "--rounds").map_or(5, |i| args[i + 1].parse().expect("--rounds N"));

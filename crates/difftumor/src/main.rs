@@ -11,7 +11,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    difftumor::memory::keep_freed();
     let error = match cli::run(cli::Arguments::parse()) {
         Ok(code) => return code,
         Err(error) => error,

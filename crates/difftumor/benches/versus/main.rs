@@ -71,7 +71,6 @@ fn memory_mb(field: &str) -> f64 {
 }
 
 fn main() {
-    difftumor::memory::keep_freed();
     if std::io::stdin().is_terminal() {
         return eprintln!("started by `just bench`: reads lines `STAGE REPS`");
     }

@@ -25,6 +25,7 @@ fn steps<M: Module + 'static>(
 }
 
 pub fn train(network: &str) -> Option<Run> {
+    difftumor::memory::keep_freed();
     let device = device().autodiff();
     let adam = AdamConfig::default();
     Some(match network {
