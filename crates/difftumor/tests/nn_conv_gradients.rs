@@ -177,8 +177,8 @@ fn check_transposed(g: TransposedGeometry, n: [usize; 3], [ci, co]: [usize; 2], 
         conv.bias = Some(burn::module::Param::from_tensor(b));
         conv.forward(x)
     };
-    let found = run(&kernels(), shapes, [&x, &w, &b, &dy], &layer);
-    let burns = run(&burns_own(), shapes, [&x, &w, &b, &dy], &layer);
+    let found = run(&kernels(), shapes, [&x, &w, &b, &dy], layer);
+    let burns = run(&burns_own(), shapes, [&x, &w, &b, &dy], layer);
     for (i, name) in ["result", "x", "weight", "bias"].into_iter().enumerate() {
         let what = format!("{name} of {g:?}, {n:?}, {ci} to {co}");
         assert_close(&found[i], &want[i], &what);

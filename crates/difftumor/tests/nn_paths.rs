@@ -128,7 +128,7 @@ fn joined_convolutions_agree() {
             let residual = random([batch, 19, 4, 6, 9]);
             let want = slow.forward(to_slow(Tensor::cat(parts.to_vec(), 1))).inner() + residual.clone();
             let what = format!("{kernel:?} {batch}");
-            let recorded = parts.clone().map(|p| to_slow(p));
+            let recorded = parts.clone().map(to_slow);
             let on_burn = slow.forward_joined(&recorded, Some(to_slow(residual.clone()))).inner();
             assert_close(on_burn, want.clone(), &what);
             assert_close(fast.forward_joined(&parts, Some(residual)), want, &what);

@@ -86,25 +86,23 @@ pub fn data(
     let fits = (0..3).all(|a| g.stride[a] == 1 && first[a] < g.kernel[a]);
     let zeros = vec![0f32; in_channels];
     let per_item = out_channels * volume(outputs);
-    let padded: Box<dyn Fn(&[f32]) -> Vec<f32>> = if fits {
-        let flipped = flipped(weight, out_channels, in_channels, taps);
+    // Without stride it is an ordinary convolution, which has faster ways.
+    let ordinary = fits.then(|| {
         let geometry = ConvGeometry {
             pad_before: std::array::from_fn(|a| g.kernel[a] - 1 - first[a]),
             pad_after: std::array::from_fn(|a| wanted[a] + first[a] - outputs[a]),
             padding: Padding::Zero,
             ..*g
         };
-        Box::new(move |item| conv3d(item, outputs, &flipped, &zeros, &geometry, None))
-    } else {
-        let window = Window { kernel: g.kernel, stride: g.stride, first, sides: wanted };
-        Box::new(move |item| {
-            transposed(item, outputs, [0; 3], &zeros, &window, |o, i, t| {
-                weight[(i * in_channels + o) * taps + t]
-            })
-        })
-    };
+        (flipped(weight, out_channels, in_channels, taps), geometry)
+    });
+    let window = Window { kernel: g.kernel, stride: g.stride, first, sides: wanted };
+    let at = |o: usize, i: usize, t: usize| weight[(i * in_channels + o) * taps + t];
     each_item(gradient, per_item, |item| {
-        let full = padded(item);
+        let full = match &ordinary {
+            Some((weight, geometry)) => conv3d(item, outputs, weight, &zeros, geometry, None),
+            None => transposed(item, outputs, [0; 3], &zeros, &window, at),
+        };
         if wanted == n { full } else { fold_edges(&full, n, before, after) }
     })
 }
