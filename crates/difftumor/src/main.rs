@@ -6,7 +6,7 @@ mod cli;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Keeps the large buffers that every layer needs anew: see the note in the workspace's `Cargo.toml`.
+/// So that freed memory is given back when it should be: `difftumor::memory`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -99,6 +99,7 @@ impl DiffusionModel {
         let mask = from_crop(&mask.mapv(|m| f32::from(u8::from(m))), &self.device);
         let condition = Condition::new(&self.autoencoder, image, mask);
         let x = sample(&self.unet, &self.config, &condition, &mut DrawnNoise(draws));
+        crate::memory::give_back(); // before the decoder, which needs the most
         // [H, W, D] → [D, H, W]
         let [start, end] = [within.start, within.end].map(|[h, w, d]| [d, h, w]);
         let painted = to_crop(self.autoencoder.decode_within(self.scale.restore(x), start, end));

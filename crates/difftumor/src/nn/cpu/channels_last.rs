@@ -70,6 +70,22 @@ impl ChannelsLast {
         let first = ((d - f.start[0]) * nh + h - f.start[1]) * nw;
         (first + w.start - f.start[2]) * self.channels..(first + w.end - f.start[2]) * self.channels
     }
+
+    /// The voxels of the box `frame` alone, in the same buffer.
+    pub fn cut(mut self, frame: Frame) -> Self {
+        assert!(self.frame.contains(&frame), "a box within the source's");
+        let mut to = 0;
+        for d in frame.start[0]..frame.end[0] {
+            for h in frame.start[1]..frame.end[1] {
+                // Rows only move towards the front, and never over one that is still to be read.
+                let row = self.row(d, h, frame.start[2]..frame.end[2]);
+                let len = row.len();
+                self.data.copy_within(row, to);
+                to += len;
+            }
+        }
+        Self { frame, ..self }
+    }
 }
 
 /// Buffers that are free to be used again. Their old content stays: whoever takes one writes every element.
@@ -87,22 +103,10 @@ impl Pool {
         ChannelsLast { data, channels, frame }
     }
 
-    /// A buffer with a copy of `x` in the box `frame`.
-    pub fn take_copy(&self, x: &ChannelsLast, frame: Frame) -> ChannelsLast {
-        assert!(x.frame.contains(&frame), "a box within the source's");
-        let mut out = self.take(x.channels, frame);
-        for d in frame.start[0]..frame.end[0] {
-            for h in frame.start[1]..frame.end[1] {
-                let to = out.row(d, h, frame.start[2]..frame.end[2]);
-                out.data[to].copy_from_slice(&x.data[x.row(d, h, frame.start[2]..frame.end[2])]);
-            }
-        }
-        out
-    }
-
-    /// Frees all buffers that are free to be used.
+    /// Frees all buffers that are free to be used, and gives them back to the system.
     pub fn forget(&self) {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        crate::memory::give_back();
     }
 
     /// Gives a buffer back.
