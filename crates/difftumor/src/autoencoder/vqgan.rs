@@ -24,7 +24,7 @@ pub struct Autoencoder {
     decoder: Decoder,
     pre_vq_conv: Conv3d,
     post_vq_conv: Conv3d,
-    codebook: Codebook,
+    pub(super) codebook: Codebook,
     #[module(skip)]
     form: Form,
     #[module(skip)]
