@@ -4,6 +4,7 @@ pub mod codebook_update;
 pub mod config;
 mod engine;
 pub mod objective;
+pub mod train;
 pub mod vqgan;
 
 pub use codebook::Codebook;

@@ -95,6 +95,14 @@ impl Dataset {
         Ok(Self::sorted(cases, unusable))
     }
 
+    /// The scans of a folder, sorted by name.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds no scan.
+    pub fn scans(folder: &Path) -> Result<Vec<PathBuf>> {
+        folders::scans(folder)
+    }
+
     fn sorted(mut cases: Vec<CaseSource>, unusable: Vec<(String, Error)>) -> Self {
         cases.sort_by(|a, b| a.id.cmp(&b.id));
         Self { cases, unusable, single: false }

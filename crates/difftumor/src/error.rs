@@ -65,6 +65,28 @@ pub enum Error {
         /// Every setting and input that differs, with both values.
         difference: String,
     },
+    /// A training goes on only with the settings that it was started with.
+    #[error("{}: this training was started with other settings: {difference}; leave them as they were, or name another --out", path.display())]
+    Resume {
+        /// The settings that it was started with.
+        path: PathBuf,
+        /// Every setting that differs, with both values.
+        difference: String,
+    },
+    /// A loss is NaN or infinite: the weights would be lost with the next step, so there is none.
+    #[error("step {step}: {what} is {value}; the batch: {batch}; {hint}")]
+    NotFinite {
+        /// The step, from 1.
+        step: u64,
+        /// The loss.
+        what: String,
+        /// Its value.
+        value: f64,
+        /// Scan and place of each item.
+        batch: String,
+        /// What the user can do.
+        hint: &'static str,
+    },
     /// A scan would be changed where it must not be: a defect of this program, so nothing is written.
     #[error(
         "case '{case}': {voxels} voxels outside of the blend zone would change; nothing was written; please report this defect"

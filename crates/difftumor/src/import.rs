@@ -287,7 +287,7 @@ impl Import<'_> {
     fn new_run(&self, model: Model, tensors: Tensors, autoencoder: Option<Box<NewRun>>) -> NewRun {
         let unknown = "not stated in the checkpoint: ask its publisher before you pass the weights on";
         let licence = self.options.licence.clone().unwrap_or_else(|| unknown.into());
-        NewRun { model, licence, origin: None, tensors, autoencoder }
+        NewRun { model, licence, origin: None, training: None, tensors, autoencoder }
     }
 }
 

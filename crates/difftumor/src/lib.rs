@@ -15,5 +15,6 @@ pub mod segmentation;
 pub mod state_dict;
 pub mod synthesis;
 pub mod tensor;
+pub mod train;
 
 pub use error::{Error, Result};

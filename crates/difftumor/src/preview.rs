@@ -4,7 +4,7 @@
 //!
 //! Views are as radiologists hang them: the patient's right is on the left of axial and coronal views, anterior is up
 //! in the axial view and on the left of the sagittal one, superior is up.
-mod canvas;
+pub(crate) mod canvas;
 mod font;
 mod view;
 

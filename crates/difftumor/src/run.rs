@@ -9,26 +9,26 @@
 //! A Run is written to a temporary folder beside its place and then renamed, so a half-written one is never seen.
 mod manifest;
 
-pub use manifest::{AutoencoderLink, Manifest, Model, Origin, Preprocessing, Weights};
+pub use manifest::{AutoencoderLink, Manifest, Model, Origin, Preprocessing, Training, Weights};
 
 use crate::autoencoder::config::AutoencoderConfig;
 use crate::checkpoint;
 use crate::diffusion::config::DiffusionConfig;
 use crate::error::{Error, Result};
 use crate::state_dict::{self, AUTOENCODER_TRAINING_PARTS};
+use difftumor_ct::io::write_atomically;
 use safetensors::tensor::{Dtype, View};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Name of the description inside a Run directory.
 pub const MANIFEST: &str = "run.toml";
 /// Version of the layout that this program writes and reads.
 const FORMAT: u32 = 1;
-const WEIGHTS: &str = "weights.safetensors";
 const AUTOENCODER: &str = "autoencoder";
 
 /// Tensors by name: shape and elements in C order.
@@ -50,6 +50,8 @@ pub struct NewRun {
     pub licence: String,
     /// Where imported weights come from.
     pub origin: Option<Origin>,
+    /// How far weights that were trained here have come.
+    pub training: Option<Training>,
     /// The weights.
     pub tensors: Tensors,
     /// For a diffusion model: its autoencoder, written into the Run.
@@ -81,7 +83,7 @@ impl Run {
         let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(Error::io(parent, "create"))?;
         let temporary = temporary_beside(parent)?;
-        let manifest = write(temporary.path(), new)?;
+        let manifest = write(temporary.path(), new, 0)?;
         if occupied {
             // The old Run is moved away, not deleted, until the new one stands in its place.
             let old = temporary_beside(parent)?;
@@ -203,14 +205,13 @@ impl Run {
                 hint: "the file is damaged or was changed: import it again",
             });
         }
-        let checkpoint = checkpoint::read(&path)?;
-        let section = checkpoint.section("");
+        let section = read_tensors(&path)?;
         let is_extra =
             |name: &String| AUTOENCODER_TRAINING_PARTS.iter().any(|prefix| name.starts_with(prefix));
         let shapes = section.iter().filter(|(name, _)| !is_extra(name));
         let difference = state_dict::compare(
             &self.manifest.model.shapes(),
-            &shapes.map(|(n, t)| (n.clone(), t.shape.clone())).collect(),
+            &shapes.map(|(n, (shape, _))| (n.clone(), shape.clone())).collect(),
         );
         if !difference.is_empty() {
             return Err(Error::StateDict {
@@ -220,12 +221,60 @@ impl Run {
                 hint: "the description was changed after the weights were written: import them again".into(),
             });
         }
-        let load = |(name, tensor): (String, checkpoint::TensorRef)| {
-            let elements = checkpoint.load_f32(&name, &tensor)?;
-            Ok((name, (tensor.shape, elements)))
-        };
-        section.into_iter().map(load).collect()
+        Ok(section)
     }
+
+    /// Replaces the weights of a Run that is being trained, or makes the Run: a new file, then the description that names
+    /// it, and only then the old file goes, so that the Run can be opened at any time. The autoencoder inside of a diffusion
+    /// Run must be the one that is there.
+    ///
+    /// # Errors
+    /// When something cannot be written. The Run is as it was then.
+    pub fn publish(dir: &Path, new: &NewRun, step: u64) -> Result<Self> {
+        if !dir.join(MANIFEST).is_file() {
+            fs::create_dir_all(dir).map_err(Error::io(dir, "create"))?;
+            let manifest = write(dir, new, step)?;
+            return Ok(Self { dir: dir.to_path_buf(), manifest });
+        }
+        let old = Self::open(dir)?.manifest;
+        let file = weights_name(step);
+        let path = dir.join(&file);
+        write_tensors(&path, &new.tensors)?;
+        let weights = Weights { sha256: sha256_file(&path)?, file };
+        let manifest =
+            Manifest { weights, model: new.model.clone(), training: new.training.clone(), ..old.clone() };
+        write_manifest(dir, &manifest)?;
+        if old.weights.file != manifest.weights.file {
+            let path = dir.join(&old.weights.file);
+            fs::remove_file(&path).map_err(Error::io(&path, "remove"))?;
+        }
+        Ok(Self { dir: dir.to_path_buf(), manifest })
+    }
+}
+
+/// Tensors of a safetensors file (f16 and bf16 are widened).
+///
+/// # Errors
+/// When it is unreadable or damaged.
+pub fn read_tensors(path: &Path) -> Result<Tensors> {
+    let checkpoint = checkpoint::read(path)?;
+    let load = |(name, tensor): (String, checkpoint::TensorRef)| {
+        let elements = checkpoint.load_f32(&name, &tensor)?;
+        Ok((name, (tensor.shape, elements)))
+    };
+    checkpoint.section("").into_iter().map(load).collect()
+}
+
+/// Writes tensors as a safetensors file of f32, whole and flushed or not at all.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_tensors(path: &Path, tensors: &Tensors) -> Result<()> {
+    let views = tensors.iter().map(|(name, (shape, elements))| (name, F32View { shape, elements }));
+    // Not serialize_to_file, which makes a file that only its owner may read.
+    let bytes =
+        safetensors::serialize(views, None).expect("shapes and elements agree, names are not too many");
+    Ok(write_atomically(path, |file| file.write_all(&bytes))?)
 }
 
 fn temporary_beside(parent: &Path) -> Result<tempfile::TempDir> {
@@ -241,35 +290,41 @@ fn temporary_beside(parent: &Path) -> Result<tempfile::TempDir> {
 }
 
 /// Writes the files of a Run into an existing folder.
-fn write(dir: &Path, new: &NewRun) -> Result<Manifest> {
+fn write(dir: &Path, new: &NewRun, step: u64) -> Result<Manifest> {
     let autoencoder = match &new.autoencoder {
         None => None,
         Some(inner) => {
             let inner_dir = dir.join(AUTOENCODER);
             fs::create_dir(&inner_dir).map_err(Error::io(&inner_dir, "create"))?;
-            let weights_sha256 = write(&inner_dir, inner)?.weights.sha256;
+            let weights_sha256 = write(&inner_dir, inner, 0)?.weights.sha256;
             Some(AutoencoderLink { path: AUTOENCODER.into(), weights_sha256 })
         }
     };
-    let path = dir.join(WEIGHTS);
-    let views = new.tensors.iter().map(|(name, (shape, elements))| (name, F32View { shape, elements }));
-    // Not serialize_to_file, which makes a file that only its owner may read.
-    let bytes =
-        safetensors::serialize(views, None).expect("shapes and elements agree, names are not too many");
-    fs::write(&path, bytes).map_err(Error::io(&path, "write"))?;
+    let file = weights_name(step);
+    let path = dir.join(&file);
+    write_tensors(&path, &new.tensors)?;
     let manifest = Manifest {
         format: FORMAT,
         licence: new.licence.clone(),
         model: new.model.clone(),
         preprocessing: Preprocessing::default(),
-        weights: Weights { file: WEIGHTS.into(), sha256: sha256_file(&path)? },
+        weights: Weights { file, sha256: sha256_file(&path)? },
         origin: new.origin.clone(),
+        training: new.training.clone(),
         autoencoder,
     };
-    let path = dir.join(MANIFEST);
-    let text = toml::to_string(&manifest).expect("a manifest is made of tables, texts and numbers");
-    fs::write(&path, text).map_err(Error::io(&path, "write"))?;
+    write_manifest(dir, &manifest)?;
     Ok(manifest)
+}
+
+fn write_manifest(dir: &Path, manifest: &Manifest) -> Result<()> {
+    let text = toml::to_string(manifest).expect("a manifest is made of tables, texts and numbers");
+    Ok(write_atomically(&dir.join(MANIFEST), |file| file.write_all(text.as_bytes()))?)
+}
+
+/// Imported and finished weights are `weights.safetensors`; those of a training carry their step.
+fn weights_name(step: u64) -> String {
+    if step == 0 { "weights.safetensors".into() } else { format!("weights-{step}.safetensors") }
 }
 
 /// SHA-256 of a file's content, in hexadecimal.

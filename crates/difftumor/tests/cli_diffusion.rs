@@ -48,6 +48,7 @@ fn tiny_run(dir: &Path, timesteps: usize, sampler: Sampler) {
     let new = |model: Model, autoencoder| NewRun {
         licence: "none".into(),
         origin: None,
+        training: None,
         tensors: drawn(&model, timesteps as u64),
         model,
         autoencoder,

@@ -22,11 +22,14 @@ pub struct CodebookUpdate {
     pub decay: f32,
     /// Codes whose running count is below this become a latent of the batch; 0 for never. 1.0, authors' code.
     pub restart_below: f32,
+    /// Running count that a restarted code gets, with a sum to match, so that it stays where it was put until latents
+    /// move it. 0 leaves count and sum as they are (authors' code, pitfall B8): the code falls back with the next step.
+    pub restart_count: f32,
 }
 
 impl Default for CodebookUpdate {
     fn default() -> Self {
-        Self { decay: 0.99, restart_below: 1.0 }
+        Self { decay: 0.99, restart_below: 1.0, restart_count: 0.0 }
     }
 }
 
@@ -96,14 +99,15 @@ fn set<const D: usize>(param: Param<Tensor<D>>, values: Vec<f32>) -> Param<Tenso
 }
 
 impl Codebook {
-    /// Codes that are latents of a first batch ([`donors`]), each with a running count of 1.
-    pub fn initialise(self, donors: Vec<f32>) -> Self {
+    /// Codes that are latents of a first batch ([`donors`]), each with a running count of 1, or the one of a restart.
+    pub fn initialise(self, how: &CodebookUpdate, donors: Vec<f32>) -> Self {
+        let count = if how.restart_count > 0.0 { how.restart_count } else { 1.0 };
         let [codes, channels] = self.embeddings.val().dims();
         assert_eq!(donors.len(), codes * channels, "{codes} codes of {channels}");
         Self {
             embeddings: set(self.embeddings, donors.clone()),
-            n: set(self.n, vec![1.0; codes]),
-            z_avg: set(self.z_avg, donors),
+            n: set(self.n, vec![count; codes]),
+            z_avg: set(self.z_avg, donors.into_iter().map(|v| v * count).collect()),
         }
     }
 
@@ -131,15 +135,19 @@ impl Codebook {
             }
         }
         let mean = |old: &f32, new: f32| how.decay * old + (1.0 - how.decay) * new;
-        let n: Vec<f32> = values(&self.n).iter().zip(counts).map(|(old, new)| mean(old, new)).collect();
-        let z_avg: Vec<f32> =
+        let mut n: Vec<f32> = values(&self.n).iter().zip(counts).map(|(old, new)| mean(old, new)).collect();
+        let mut z_avg: Vec<f32> =
             values(&self.z_avg).iter().zip(sums).map(|(old, new)| mean(old, new as f32)).collect();
         let total = n.iter().copied().map(f64::from).sum::<f64>() as f32;
         let weight = |n: f32| (n + LAPLACE) / (total + codes as f32 * LAPLACE) * total;
         let mut embeddings = donors;
-        for (k, n) in n.iter().enumerate().filter(|(_, n)| **n >= how.restart_below) {
-            for i in k * channels..(k + 1) * channels {
-                embeddings[i] = z_avg[i] / weight(*n);
+        for (k, n) in n.iter_mut().enumerate() {
+            let own = k * channels..(k + 1) * channels;
+            if *n >= how.restart_below {
+                own.for_each(|i| embeddings[i] = z_avg[i] / weight(*n));
+            } else if how.restart_count > 0.0 {
+                *n = how.restart_count;
+                own.for_each(|i| z_avg[i] = embeddings[i] * how.restart_count);
             }
         }
         Self {
@@ -196,7 +204,7 @@ mod tests {
     #[test]
     fn a_step_by_hand() {
         let book = codebook(&[9.0; 6], &[2.0, 4.0, 0.0], &[2.0, 0.0, 4.0, 4.0, 0.0, 0.0]);
-        let how = CodebookUpdate { decay: 0.5, restart_below: 1.0 };
+        let how = CodebookUpdate { decay: 0.5, restart_below: 1.0, restart_count: 0.0 };
         let donors = vec![7.0, 7.0, 7.0, 7.0, 5.0, 6.0];
         let z = latents(&[[1.0, 2.0], [3.0, 0.0], [10.0, 10.0]]);
         let after = book.clone().update(&how, z.clone(), ints(&[0, 0, 1]), donors.clone());
@@ -241,7 +249,8 @@ mod tests {
 
     #[test]
     fn initialised_codes_are_the_donors() {
-        let book = codebook(&[9.0; 4], &[5.0; 2], &[0.0; 4]).initialise(vec![1.0, 2.0, 3.0, 4.0]);
+        let book = codebook(&[9.0; 4], &[5.0; 2], &[0.0; 4])
+            .initialise(&CodebookUpdate::default(), vec![1.0, 2.0, 3.0, 4.0]);
         assert_eq!(values(&book.embeddings), [1.0, 2.0, 3.0, 4.0]);
         assert_eq!(values(&book.z_avg), [1.0, 2.0, 3.0, 4.0]);
         assert_eq!(values(&book.n), [1.0, 1.0]);

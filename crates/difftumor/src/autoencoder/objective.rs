@@ -1,7 +1,7 @@
 //! The terms of the autoencoder's loss that need no other network (paper Eq. 1; spec/autoencoder.md sections 4, 5).
 use super::Autoencoder;
 use crate::nn::loss::{mean_absolute_error, mean_squared_error};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 /// Weight of the reconstruction's mean absolute error (authors' config; the paper is silent).
 pub const RECONSTRUCTION: f64 = 4.0;
@@ -12,6 +12,10 @@ pub const COMMITMENT: f64 = 0.25;
 pub struct Reconstruction {
     /// The decoded image, `[B, 1, D, H, W]`.
     pub image: Tensor<5>,
+    /// Unquantised latents, `[B, 8, D/4, H/4, W/4]`.
+    pub latents: Tensor<5>,
+    /// Their codes, in (B, D, H, W) order.
+    pub indices: Tensor<1, Int>,
     /// Weighted mean absolute error, `[1]`.
     pub reconstruction: Tensor<1>,
     /// Weighted distance of the latents from their codes, `[1]`.
@@ -22,11 +26,22 @@ pub struct Reconstruction {
 pub fn reconstruct(autoencoder: &Autoencoder, x: Tensor<5>) -> Reconstruction {
     let z = autoencoder.encode(x.clone());
     let [b, _, d, h, w] = z.dims();
-    let codes = autoencoder.lookup(autoencoder.indices(z.clone().detach()), [b, d, h, w]).detach();
+    let indices = autoencoder.indices(z.clone().detach());
+    let codes = autoencoder.lookup(indices.clone(), [b, d, h, w]).detach();
     let commitment = mean_squared_error(z.clone(), codes.clone()) * COMMITMENT;
     // Equal to the codes up to rounding; the gradient is z's.
-    let passed = z.clone() + (codes - z).detach();
+    let passed = z.clone() + (codes - z.clone()).detach();
     let image = autoencoder.decode_quantised(passed);
     let reconstruction = mean_absolute_error(image.clone(), x) * RECONSTRUCTION;
-    Reconstruction { image, reconstruction, commitment }
+    Reconstruction { image, latents: z, indices, reconstruction, commitment }
+}
+
+/// [`reconstruct`] with the latents as they are: no code stands between encoder and decoder, and nothing is committed to.
+pub fn reconstruct_unquantised(autoencoder: &Autoencoder, x: Tensor<5>) -> Reconstruction {
+    let z = autoencoder.encode(x.clone());
+    let indices = autoencoder.indices(z.clone().detach());
+    let image = autoencoder.decode_quantised(z.clone());
+    let reconstruction = mean_absolute_error(image.clone(), x) * RECONSTRUCTION;
+    let commitment = Tensor::zeros([1], &z.device());
+    Reconstruction { image, latents: z, indices, reconstruction, commitment }
 }

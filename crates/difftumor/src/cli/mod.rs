@@ -3,6 +3,7 @@ mod import;
 mod info;
 mod log;
 mod synthesize;
+mod train;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -23,6 +24,8 @@ pub struct Arguments {
 enum Command {
     /// Put tumors into one scan or a whole dataset
     Synthesize(Box<synthesize::Arguments>),
+    /// Train a model: autoencoder
+    Train(train::Arguments),
     /// Turn a published checkpoint into a Run directory
     Import(import::Arguments),
     /// Tell what this build can do, or what a Run holds
@@ -43,6 +46,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     log::start(arguments.verbose, &bars);
     match arguments.command {
         Command::Synthesize(a) => synthesize::run(&a, &bars),
+        Command::Train(a) => train::run(&a, &bars),
         Command::Import(a) => import::run(&a),
         Command::Info(a) => info::run(&a),
     }

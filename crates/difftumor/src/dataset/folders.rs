@@ -25,11 +25,7 @@ type Entries = BTreeMap<String, Vec<PathBuf>>;
 
 /// Pairs scans with labels; the second list is of names that cannot be paired.
 pub(super) fn pair(ct: &Path, labels: &Path) -> Result<(Vec<CaseSource>, Unusable)> {
-    let scans = list(ct, false)?;
-    if scans.is_empty() {
-        let expected = "a folder with .nii or .nii.gz files";
-        return Err(argument("folder of scans", expected, &format!("none in {}", ct.display())));
-    }
+    let scans = list_scans(ct)?;
     let mut maps = list(labels, true)?;
     let mut cases = vec![];
     let mut unusable = vec![];
@@ -49,6 +45,20 @@ pub(super) fn pair(ct: &Path, labels: &Path) -> Result<(Vec<CaseSource>, Unusabl
     }
     unusable.extend(maps.into_keys().map(|id| missing(id, ct, "a scan", &[])));
     Ok((cases, unusable))
+}
+
+/// Paths of all scans.
+pub(super) fn scans(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(list_scans(folder)?.into_values().flatten().collect())
+}
+
+fn list_scans(folder: &Path) -> Result<Entries> {
+    let scans = list(folder, false)?;
+    if scans.is_empty() {
+        let expected = "a folder with .nii or .nii.gz files";
+        return Err(argument("folder of scans", expected, &format!("none in {}", folder.display())));
+    }
+    Ok(scans)
 }
 
 fn missing(id: String, folder: &Path, what: &str, found: &[PathBuf]) -> (String, Error) {

@@ -73,7 +73,6 @@ impl Canvas {
     }
 
     /// Width and height.
-    #[cfg(test)]
     pub fn size(&self) -> [usize; 2] {
         [self.width, self.height]
     }

@@ -20,6 +20,8 @@ pub struct Manifest {
     pub weights: Weights,
     /// Where the weights come from, when they were imported.
     pub origin: Option<Origin>,
+    /// How the weights were trained, when they were trained by this program.
+    pub training: Option<Training>,
     /// The autoencoder that makes and reads the latents of a diffusion model.
     pub autoencoder: Option<AutoencoderLink>,
 }
@@ -76,6 +78,18 @@ pub struct Origin {
     pub step: Option<i64>,
     /// What the file holds and the Run does not: names of tensors, or `PREFIX.* (N tensors)`.
     pub skipped: Vec<String>,
+}
+
+/// How weights were trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Steps made.
+    pub step: u64,
+    /// Whether these are the averaged weights.
+    pub averaged: bool,
+    /// The validation's metric and its value at this step.
+    pub validation: Option<(String, f64)>,
 }
 
 /// Names another Run.

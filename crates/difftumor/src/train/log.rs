@@ -1,0 +1,151 @@
+//! What is written down while a training runs: metrics as JSON lines and for TensorBoard, pictures, and the time left.
+use super::events;
+use crate::error::{Error, Result};
+use difftumor_ct::io::write_atomically;
+use serde_json::{Map, Value};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Where a training stands.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// Steps made.
+    pub step: u64,
+    /// Steps that it will have made at its end.
+    pub steps: u64,
+    /// Time until then, at the pace since this start.
+    pub left: Duration,
+    /// The latest metrics.
+    pub metrics: Vec<(&'static str, f64)>,
+}
+
+/// How fast the steps are made.
+pub struct Pace {
+    at: Instant,
+    steps: u64,
+    waited: Duration,
+}
+
+impl Pace {
+    /// Begins with the first step.
+    pub fn start() -> Self {
+        Self { at: Instant::now(), steps: 0, waited: Duration::ZERO }
+    }
+
+    /// Seconds for each step since the last call, and the share of that time in which the model waited for batches;
+    /// `steps` and `waited` are those since the start.
+    pub fn since(&mut self, steps: u64, waited: Duration) -> [(&'static str, f64); 2] {
+        let seconds = self.at.elapsed().as_secs_f64();
+        let made = steps.saturating_sub(self.steps).max(1) as f64;
+        let share = (waited - self.waited).as_secs_f64() / seconds.max(1e-9);
+        *self = Self { at: Instant::now(), steps, waited };
+        [("step_s", seconds / made), ("waited_share", share)]
+    }
+}
+
+/// The records of a training.
+pub struct Log {
+    dir: PathBuf,
+    metrics: File,
+    events: File,
+    steps: u64,
+    first: u64,
+    started: Instant,
+}
+
+impl Log {
+    /// Opens the records in `dir` for a training that has made `step` of `steps` steps. Whatever was written of later
+    /// ones, before an interruption, is taken out.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn open(dir: &Path, step: u64, steps: u64) -> Result<Self> {
+        let path = dir.join("metrics.jsonl");
+        let kept = match fs::read_to_string(&path) {
+            Ok(text) => upto(&text, step),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(Error::io(&path, "read")(e)),
+        };
+        write_atomically(&path, |file| file.write_all(kept.as_bytes()))?;
+        let metrics = OpenOptions::new().append(true).open(&path).map_err(Error::io(&path, "write"))?;
+        // One file for each start: TensorBoard reads all of a folder.
+        let path = dir.join(format!("events.out.tfevents.{:.0}.difftumor.{step}", now_s()));
+        let mut events = File::create(&path).map_err(Error::io(&path, "create"))?;
+        events.write_all(&events::version(now_s())).map_err(Error::io(&path, "write"))?;
+        Ok(Self { dir: dir.into(), metrics, events, steps, first: step, started: Instant::now() })
+    }
+
+    /// Writes the metrics of `step`, whole and at once.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn record(&mut self, step: u64, metrics: &[(&'static str, f64)]) -> Result<Progress> {
+        let mut line = Map::from_iter([("step".to_string(), Value::from(step))]);
+        line.extend(metrics.iter().map(|(name, value)| (name.to_string(), Value::from(*value))));
+        let text = format!("{}\n", Value::Object(line));
+        self.metrics
+            .write_all(text.as_bytes())
+            .map_err(Error::io(self.dir.join("metrics.jsonl"), "write"))?;
+        let events: Vec<u8> = metrics
+            .iter()
+            .flat_map(|(name, value)| events::scalar(now_s(), step, name, *value as f32))
+            .collect();
+        self.events.write_all(&events).map_err(Error::io(&self.dir, "write TensorBoard's events in"))?;
+        let made = step.saturating_sub(self.first).max(1) as f64;
+        let left = self.started.elapsed().mul_f64(self.steps.saturating_sub(step) as f64 / made);
+        Ok(Progress { step, steps: self.steps, left, metrics: metrics.to_vec() })
+    }
+
+    /// Writes a picture to `samples/` and to TensorBoard.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn picture(&mut self, step: u64, name: &str, size: [usize; 2], png: &[u8]) -> Result<()> {
+        let dir = self.dir.join("samples");
+        fs::create_dir_all(&dir).map_err(Error::io(&dir, "create"))?;
+        write_atomically(&dir.join(format!("{step:09}-{name}.png")), |file| file.write_all(png))?;
+        let event = events::picture(now_s(), step, name, size, png);
+        self.events.write_all(&event).map_err(Error::io(&self.dir, "write TensorBoard's events in"))
+    }
+}
+
+/// The whole lines of steps up to `step`.
+fn upto(text: &str, step: u64) -> String {
+    let known = |line: &&str| {
+        let line: Option<Value> = serde_json::from_str(line).ok();
+        line.and_then(|v| v["step"].as_u64()).is_some_and(|s| s <= step)
+    };
+    text.lines().filter(known).flat_map(|line| [line, "\n"]).collect()
+}
+
+fn now_s() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_after_the_checkpoint_and_torn_ones_are_taken_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path(), 0, 10).unwrap();
+        for step in 1..=4 {
+            let progress = log.record(step, &[("loss", 0.5 / step as f64)]).unwrap();
+            assert_eq!((progress.step, progress.steps), (step, 10));
+        }
+        let path = dir.path().join("metrics.jsonl");
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"step\":2,\"lo").unwrap();
+        let mut log = Log::open(dir.path(), 2, 10).unwrap();
+        log.record(3, &[("loss", f64::NAN)]).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text,
+            "{\"step\":1,\"loss\":0.5}\n{\"step\":2,\"loss\":0.25}\n{\"step\":3,\"loss\":null}\n"
+        );
+        log.picture(3, "x", [1, 1], b"png").unwrap();
+        assert_eq!(fs::read(dir.path().join("samples/000000003-x.png")).unwrap(), b"png");
+    }
+}

@@ -1,0 +1,230 @@
+//! Scans as the networks of stages 1 and 2 see them, kept in memory as far as it reaches (paper E.1, E.2;
+//! spec/autoencoder.md section 7): RAS, 1 mm, window −175..250 HU to −1..1.
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use difftumor_ct::intensity::HuWindow;
+use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::label::{LabelMap, OrganSpec};
+use difftumor_ct::orient::{AxisCodes, Reorientation};
+use difftumor_ct::patch::{Fill, spatial_pad};
+use difftumor_ct::resample::{Outside, linear, nearest};
+use difftumor_ct::{Grid, Mask, Volume};
+use ndarray::Array3;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A scan to train on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrainingScan {
+    /// Its name, for messages and the order of data.
+    pub id: String,
+    /// `.nii` or `.nii.gz`.
+    pub ct: PathBuf,
+    /// A label file or a folder of masks; steers where crops are taken.
+    pub labels: Option<PathBuf>,
+}
+
+/// A scan in memory.
+#[derive(Debug)]
+pub struct PreparedScan {
+    /// The scan's name.
+    pub id: String,
+    /// −1 to 1, `[x, y, z]` (RAS, 1 mm), at least as large as a crop.
+    pub image: Array3<f32>,
+    /// Flat indices of the voxels around which crops are wanted.
+    pub labelled: Vec<u32>,
+}
+
+/// Scans given as files and folders, without labels. Ids are file names; of two equal ones the second is an error.
+///
+/// # Errors
+/// When a folder cannot be read or holds no scan, or two scans have one name.
+pub fn list(paths: &[PathBuf]) -> Result<Vec<TrainingScan>> {
+    let mut scans = vec![];
+    for path in paths {
+        if path.is_dir() {
+            scans.extend(Dataset::scans(path)?);
+        } else {
+            scans.push(path.clone());
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let named = scans.into_iter().map(|ct| {
+        let name = |p: &Path| p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        // ct.nii.gz of many folders: the folder's name tells them apart.
+        let id = [ct.parent().map(name).unwrap_or_default(), name(&ct)].join("/");
+        match seen.insert(id.clone()) {
+            true => Ok(TrainingScan { id, ct, labels: None }),
+            false => {
+                Err(Error::format(&ct, "scan", "each file once", format!("'{id}' again"), "name it once"))
+            }
+        }
+    });
+    let mut scans = named.collect::<Result<Vec<_>>>()?;
+    scans.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(scans)
+}
+
+/// Prepared scans; the most recently used stay in memory.
+pub struct ScanCache {
+    scans: Vec<TrainingScan>,
+    organs: Vec<OrganSpec>,
+    crop_vox: usize,
+    limit_bytes: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    scans: BTreeMap<usize, (u64, Arc<PreparedScan>)>,
+    bytes: usize,
+    clock: u64,
+    told: BTreeSet<usize>,
+}
+
+impl ScanCache {
+    /// A cache of at most `limit_bytes`. Crops are steered to the voxels of `organs`, in scans with labels.
+    pub fn new(
+        scans: Vec<TrainingScan>,
+        organs: Vec<OrganSpec>,
+        crop_vox: usize,
+        limit_bytes: usize,
+    ) -> Self {
+        Self { scans, organs, crop_vox, limit_bytes, held: Mutex::default() }
+    }
+
+    /// Number of scans.
+    pub fn len(&self) -> usize {
+        self.scans.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.scans.is_empty()
+    }
+
+    /// The first usable scan of `order`, which begins with the one that is wanted. One that cannot be used is told once.
+    ///
+    /// # Errors
+    /// The last scan's error, when none can be used.
+    pub fn first_usable(&self, order: impl Iterator<Item = usize>) -> Result<Arc<PreparedScan>> {
+        let mut last = None;
+        for index in order {
+            match self.get(index) {
+                Ok(scan) => return Ok(scan),
+                Err(error) => {
+                    if self.lock().told.insert(index) {
+                        tracing::warn!("{} is left out: {error}", self.scans[index].id);
+                    }
+                    last = Some(error);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            difftumor_ct::Error::Argument {
+                what: "scans".into(),
+                expected: "at least one".into(),
+                found: "none".into(),
+            }
+            .into()
+        }))
+    }
+
+    /// Scan number `index`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn get(&self, index: usize) -> Result<Arc<PreparedScan>> {
+        {
+            let mut held = self.lock();
+            held.clock += 1;
+            let clock = held.clock;
+            if let Some((used, scan)) = held.scans.get_mut(&index) {
+                *used = clock;
+                return Ok(scan.clone());
+            }
+        }
+        // Not under the lock: several threads read several scans.
+        let scan = Arc::new(prepare(&self.scans[index], &self.organs, self.crop_vox)?);
+        let mut held = self.lock();
+        let clock = held.clock;
+        if held.scans.insert(index, (clock, scan.clone())).is_none() {
+            held.bytes += scan.bytes();
+        }
+        while held.bytes > self.limit_bytes && held.scans.len() > 1 {
+            let oldest = held
+                .scans
+                .iter()
+                .filter(|(i, _)| **i != index)
+                .min_by_key(|(_, (used, _))| *used)
+                .map(|(i, _)| *i);
+            let Some((_, old)) = oldest.and_then(|i| held.scans.remove(&i)) else { break };
+            held.bytes -= old.bytes();
+        }
+        Ok(scan)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PreparedScan {
+    fn bytes(&self) -> usize {
+        4 * (self.image.len() + self.labelled.len())
+    }
+}
+
+/// The 1 mm RAS grid of a scan.
+///
+/// # Errors
+/// When the scan's grid is impossible.
+pub fn model_grid(scan: &Grid) -> Result<Grid> {
+    Ok(Reorientation::new(scan, AxisCodes::RAS)?.target().isotropic(1.0)?)
+}
+
+/// A scan in HU on the 1 mm RAS grid.
+///
+/// # Errors
+/// When the file is unreadable, damaged, or its grid impossible.
+pub fn read_at_1mm(ct: &Path) -> Result<Volume> {
+    let volume = NiftiImage::read(ct)?.to_volume()?;
+    Ok(linear(&volume, &model_grid(&volume.grid())?, Outside::Edge)?)
+}
+
+fn prepare(scan: &TrainingScan, organs: &[OrganSpec], crop_vox: usize) -> Result<PreparedScan> {
+    let volume = NiftiImage::read(&scan.ct)?.to_volume()?;
+    let grid = model_grid(&volume.grid())?;
+    let mut image = linear(&volume, &grid, Outside::Edge)?;
+    let window = HuWindow::default();
+    image.data.par_mapv_inplace(|hu| window.to_signed(hu));
+    let image = spatial_pad(&image, [crop_vox; 3], Fill::Minimum);
+    let labelled = match &scan.labels {
+        None => vec![],
+        Some(path) => {
+            let mask = wanted(path, organs, &volume.grid(), &scan.ct)?;
+            let mask = spatial_pad(
+                &nearest(&mask, &grid, Outside::Constant(false))?,
+                [crop_vox; 3],
+                Fill::Constant(false),
+            );
+            mask.data.iter().enumerate().filter(|(_, v)| **v).map(|(i, _)| i as u32).collect()
+        }
+    };
+    Ok(PreparedScan { id: scan.id.clone(), image: image.data, labelled })
+}
+
+/// Voxels of the organs with their tumors and cysts.
+fn wanted(path: &Path, organs: &[OrganSpec], scan: &Grid, ct: &Path) -> Result<Mask> {
+    let map = LabelMap::open(path)?;
+    let name = ct.display().to_string();
+    let mut all = Mask { data: Array3::from_elem(scan.shape, false), affine: scan.affine };
+    for spec in organs {
+        let organ = map.organ(spec, Some((scan, &name)))?;
+        for part in [Some(&organ.organ), organ.tumor.as_ref(), organ.cyst.as_ref()].into_iter().flatten() {
+            all.data.zip_mut_with(&part.data, |a, b| *a |= *b);
+        }
+    }
+    Ok(all)
+}
