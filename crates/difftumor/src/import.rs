@@ -122,7 +122,7 @@ pub fn import(file: &Path, out: &Path, options: &ImportOptions) -> Result<Import
         step: origin.step,
         timesteps: match &new.model {
             Model::Diffusion(config) => Some(config.timesteps),
-            Model::Autoencoder(_) => None,
+            Model::Autoencoder(_) | Model::Perceptual(_) => None,
         },
         skipped_tensors: skipped,
         foreign_classes: checkpoint.tree().foreign_classes().into_iter().map(String::from).collect(),

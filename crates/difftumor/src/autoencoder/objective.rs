@@ -1,7 +1,7 @@
 //! The terms of the autoencoder's loss that need no other network (paper Eq. 1; spec/autoencoder.md sections 4, 5).
 use super::Autoencoder;
 use crate::nn::loss::{mean_absolute_error, mean_squared_error};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 /// Weight of the reconstruction's mean absolute error (authors' config; the paper is silent).
 pub const RECONSTRUCTION: f64 = 4.0;
@@ -16,17 +16,23 @@ pub struct Reconstruction {
     pub reconstruction: Tensor<1>,
     /// Weighted distance of the latents from their codes, `[1]`.
     pub commitment: Tensor<1>,
+    /// The latents, without gradient, `[B, C, D/4, H/4, W/4]`.
+    pub latents: Tensor<5>,
+    /// The code of each latent: what the codebook learns from, with the latents.
+    pub indices: Tensor<1, Int>,
 }
 
 /// Encodes, quantises with the gradient passed straight through, decodes, and compares with `x` `[B, 1, D, H, W]`.
 pub fn reconstruct(autoencoder: &Autoencoder, x: Tensor<5>) -> Reconstruction {
     let z = autoencoder.encode(x.clone());
     let [b, _, d, h, w] = z.dims();
-    let codes = autoencoder.lookup(autoencoder.indices(z.clone().detach()), [b, d, h, w]).detach();
+    let latents = z.clone().detach();
+    let indices = autoencoder.indices(latents.clone());
+    let codes = autoencoder.lookup(indices.clone(), [b, d, h, w]).detach();
     let commitment = mean_squared_error(z.clone(), codes.clone()) * COMMITMENT;
     // Equal to the codes up to rounding; the gradient is z's.
     let passed = z.clone() + (codes - z).detach();
     let image = autoencoder.decode_quantised(passed);
     let reconstruction = mean_absolute_error(image.clone(), x) * RECONSTRUCTION;
-    Reconstruction { image, reconstruction, commitment }
+    Reconstruction { image, reconstruction, commitment, latents, indices }
 }

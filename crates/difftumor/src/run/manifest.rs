@@ -1,5 +1,6 @@
 //! `run.toml`: what a Run says of itself. Every key is known; an unknown one is an error.
-use crate::autoencoder::config::AutoencoderConfig;
+use crate::autoencoder::config::{AutoencoderConfig, check_range};
+use crate::autoencoder::perceptual::LpipsConfig;
 use crate::diffusion::config::DiffusionConfig;
 use crate::state_dict::{self, Shapes};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub enum Model {
     Autoencoder(AutoencoderConfig),
     /// Latents of tumors.
     Diffusion(DiffusionConfig),
+    /// What an autoencoder's reconstructions are compared by in training: VGG16 with LPIPS' heads.
+    Perceptual(LpipsConfig),
 }
 
 /// What must be done to a CT before the model sees it (paper E.1, authors' code).
@@ -94,6 +97,7 @@ impl Model {
         match self {
             Self::Autoencoder(_) => "autoencoder",
             Self::Diffusion(_) => "diffusion",
+            Self::Perceptual(_) => "perceptual",
         }
     }
 
@@ -102,6 +106,7 @@ impl Model {
         match self {
             Self::Autoencoder(config) => state_dict::autoencoder(config),
             Self::Diffusion(config) => state_dict::diffusion(config),
+            Self::Perceptual(config) => state_dict::perceptual(config),
         }
     }
 
@@ -110,6 +115,7 @@ impl Model {
         match self {
             Self::Autoencoder(config) => config.check(),
             Self::Diffusion(config) => config.check(),
+            Self::Perceptual(config) => check_range("width", config.width, 1, 1024),
         }
     }
 }
