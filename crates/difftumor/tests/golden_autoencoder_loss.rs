@@ -2,8 +2,11 @@
 //! one generator pass and one discriminator pass, term by term, with codebook, BatchNorm statistics and gradients.
 //!
 //! Tolerances: 1e-5 for means of numbers of order 1, which both sides sum in f32 in another order; 1e-4 for outputs
-//! of networks (an f64 run of the same networks differs from the recorded ones by 6e-6); relative 1e-4 of a tensor's largest
-//! gradient, which has passed three networks.
+//! of networks (an f64 run of the same networks differs from the recorded ones by 6e-6). Gradients are not continuous: the
+//! signs of the mean absolute errors and the bends of ReLU fall on one side or the other by rounding, at some of 10⁵
+//! features that lie within 1e-6 of 0. Burn's own operations and the kernels for AVX-512, AVX2 and scalar code differ by
+//! 1e-4 to 2.5e-3 of a tensor's largest gradient from the recorded ones and as much among each other; the same operations are held
+//! to 5e-6 where there are no bends (`nn_*gradients*`).
 #[path = "common/golden.rs"]
 mod golden;
 #[path = "common/rule.rs"]
@@ -28,7 +31,8 @@ use rule::{hash_sym, rule_value};
 
 const TERM: f32 = 1e-5;
 const NETWORK: f32 = 1e-4;
-const GRADIENT: f64 = 1e-4;
+const GRADIENT: f64 = 5e-3;
+const GRADIENT_NORM: f64 = 1e-3;
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -81,12 +85,19 @@ fn planes(g: &Golden) -> Planes {
     std::array::from_fn(|p| at[p * items..][..items].iter().map(|v| *v as usize).collect())
 }
 
+/// The Euclidean norm as it was recorded: in f32, in eight sums. Of the 8 million elements of the largest weight that is
+/// 3.3e-4 less than the norm is.
+fn norm(v: &[f32]) -> f64 {
+    let mut sums = [0f32; 8];
+    v.chunks(8).for_each(|part| sums.iter_mut().zip(part).for_each(|(s, v)| *s += v * v));
+    f64::from(sums.iter().sum::<f32>().sqrt())
+}
+
 /// Full gradients where the file has them, and the norms of all that `norms` names.
 fn compare_gradients(g: &Golden, prefix: &str, norms: &str, ours: &Tensors) {
     let norms: serde_json::Value = serde_json::from_str(&g.meta[norms]).unwrap();
     let norms = norms.as_object().unwrap();
     let largest_norm = norms.values().filter_map(serde_json::Value::as_f64).fold(0.0, f64::max);
-    let norm = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     let (mut worst, mut compared) = ((0.0, String::new()), 0);
     for (name, (_, values)) in ours {
         if let Some((_, want)) = g.find(&format!("{prefix}{name}")) {
@@ -106,7 +117,7 @@ fn compare_gradients(g: &Golden, prefix: &str, norms: &str, ours: &Tensors) {
         g.name,
         norms.len()
     );
-    assert!(compared > 0 && worst.0 <= GRADIENT, "{worst:?}");
+    assert!(compared > 0 && worst.0 <= GRADIENT_NORM, "{worst:?}");
 }
 
 #[test]
