@@ -3,8 +3,11 @@
 use super::discriminator::{BatchStatistics, PatchDiscriminator, PatchDiscriminatorConfig};
 use super::objective::Reconstruction;
 use super::perceptual::Perceptual;
+use crate::error::{Error, Result};
 use crate::nn::loss::mean_absolute_error;
 use crate::nn::slices::slices;
+use crate::nn::state::fill;
+use crate::run::Run;
 use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
@@ -58,6 +61,30 @@ impl Discriminators {
     pub fn new(width: usize, device: &Device) -> Self {
         let of = |planar| PatchDiscriminatorConfig { planar, width }.init(device);
         Self { image: of(true), volume: of(false) }
+    }
+
+    /// The discriminators that an imported autoencoder's Run was told to keep.
+    ///
+    /// # Errors
+    /// When it holds none, or others than the published ones.
+    pub fn open(run: &Run, device: &Device) -> Result<Self> {
+        run.autoencoder_config()?;
+        let mut tensors = run.load_tensors()?;
+        // The number of batches says nothing that the statistics, with their fixed momentum, need.
+        let is_weight =
+            |name: &str| name.contains("_discriminator.") && !name.ends_with("num_batches_tracked");
+        tensors.retain(|name, _| is_weight(name));
+        let model = Self::new(PatchDiscriminatorConfig::default().width, device);
+        let (model, difference) = fill(model, tensors, Self::published_name);
+        if difference.is_empty() {
+            return Ok(model);
+        }
+        Err(Error::StateDict {
+            path: run.dir().to_path_buf(),
+            architecture: "discriminators".into(),
+            difference: Box::new(difference),
+            hint: "import the autoencoder with --keep-training-parts".into(),
+        })
     }
 
     /// The same, with running statistics moved towards what the passes showed.

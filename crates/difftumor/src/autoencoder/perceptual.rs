@@ -3,6 +3,7 @@
 //!
 //! The network is VGG16 with LPIPS' heads, whose weights the user imports, or one of random convolutions that is drawn
 //! from a seed ([`super::random_features`]). Slices lie along the depth axis, `[1, C, slices, H, W]`.
+use super::config::check_range;
 use super::random_features::RandomFeatures;
 use crate::error::{Difference, Error, Result};
 use crate::nn::activation::{Activation, activate};
@@ -88,6 +89,14 @@ impl Default for LpipsConfig {
 }
 
 impl LpipsConfig {
+    /// Checks that such a network can exist.
+    ///
+    /// # Errors
+    /// When the width is out of its range.
+    pub fn check(&self) -> difftumor_ct::Result<()> {
+        check_range("width", self.width, 1, 1024)
+    }
+
     /// A distance with random weights.
     pub fn init(&self, device: &Device) -> Perceptual {
         let mut inputs = 3;

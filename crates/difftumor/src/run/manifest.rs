@@ -1,5 +1,5 @@
 //! `run.toml`: what a Run says of itself. Every key is known; an unknown one is an error.
-use crate::autoencoder::config::{AutoencoderConfig, check_range};
+use crate::autoencoder::config::AutoencoderConfig;
 use crate::autoencoder::perceptual::LpipsConfig;
 use crate::diffusion::config::DiffusionConfig;
 use crate::state_dict::{self, Shapes};
@@ -115,7 +115,7 @@ impl Model {
         match self {
             Self::Autoencoder(config) => config.check(),
             Self::Diffusion(config) => config.check(),
-            Self::Perceptual(config) => check_range("width", config.width, 1, 1024),
+            Self::Perceptual(config) => config.check(),
         }
     }
 }
