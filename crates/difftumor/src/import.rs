@@ -3,7 +3,9 @@
 //! What a file is follows from the names of its tensors, never from the file's name. Understood are the autoencoder
 //! (`AutoencoderModel.ckpt`) and the diffusion models (`ORGAN_early.pt`, `ORGAN_noearly.pt`), which contain the
 //! autoencoder that they were trained on. Of the two copies of the U-Net in a diffusion file the averaged one (`ema`) is taken,
-//! as the published pipeline does.
+//! as the published pipeline does. For the autoencoder's training, torchvision's VGG16 becomes a Run of its perceptual network.
+mod perceptual;
+
 use crate::autoencoder::config::AutoencoderConfig;
 use crate::checkpoint::{self, Checkpoint, TensorRef};
 use crate::diffusion::config::{DiffusionConfig, Sampler, cosine_betas};
@@ -21,6 +23,8 @@ pub struct ImportOptions {
     pub force: bool,
     /// Also keep the autoencoder's discriminators and perceptual network, which only its training needs.
     pub keep_training_parts: bool,
+    /// LPIPS' file for VGG16, which torchvision's VGG16 becomes a perceptual network with.
+    pub lpips_heads: Option<PathBuf>,
     /// Terms under which the weights may be used, as their publisher states them; checkpoints do not hold them.
     pub licence: Option<String>,
 }
@@ -28,7 +32,7 @@ pub struct ImportOptions {
 /// What was imported and what was not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
-    /// `autoencoder` or `diffusion`.
+    /// `autoencoder`, `diffusion` or `perceptual`.
     pub kind: &'static str,
     /// The Run that was written.
     pub run: PathBuf,
@@ -67,12 +71,14 @@ const AUTOENCODER_PREFIX: &str = "vqgan.";
 enum Kind {
     Diffusion,
     Autoencoder,
+    Perceptual,
     Segmentation(&'static str),
 }
 
-const SIGNATURES: [(Kind, &str); 5] = [
+const SIGNATURES: [(Kind, &str); 6] = [
     (Kind::Diffusion, "denoise_fn.init_conv.weight"),
     (Kind::Autoencoder, "codebook.embeddings"),
+    (Kind::Perceptual, "features.24.weight"),
     (Kind::Segmentation("U-Net"), "model.0.conv.unit0.conv.weight"),
     (Kind::Segmentation("nnU-Net"), "input_block.conv1.conv.weight"),
     (Kind::Segmentation("Swin UNETR"), "swinViT.patch_embed.proj.weight"),
@@ -93,6 +99,16 @@ struct Found {
 pub fn import(file: &Path, out: &Path, options: &ImportOptions) -> Result<ImportReport> {
     let checkpoint = checkpoint::read(file)?;
     let found = recognise(&checkpoint)?;
+    if let (Some(heads), false) = (&options.lpips_heads, found.kind == Kind::Perceptual) {
+        let hint = "give --lpips-heads with torchvision's VGG16 only";
+        return Err(Error::format(
+            file,
+            "state dict",
+            "VGG16, for the heads",
+            heads.display().to_string(),
+            hint,
+        ));
+    }
     let mut import = Import { checkpoint: &checkpoint, options, taken: BTreeSet::new(), notes: vec![] };
     let origin = Origin {
         file: file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
@@ -104,6 +120,7 @@ pub fn import(file: &Path, out: &Path, options: &ImportOptions) -> Result<Import
     let mut new = match found.kind {
         Kind::Autoencoder => import.autoencoder(&found.refs)?,
         Kind::Diffusion => import.diffusion(&found)?,
+        Kind::Perceptual => import.perceptual(&found.refs)?,
         Kind::Segmentation(name) => return Err(not_yet(file, name)),
     };
     let (taken, notes) = (std::mem::take(&mut import.taken), import.notes);
@@ -122,7 +139,7 @@ pub fn import(file: &Path, out: &Path, options: &ImportOptions) -> Result<Import
         step: origin.step,
         timesteps: match &new.model {
             Model::Diffusion(config) => Some(config.timesteps),
-            Model::Autoencoder(_) => None,
+            Model::Autoencoder(_) | Model::Perceptual(_) => None,
         },
         skipped_tensors: skipped,
         foreign_classes: checkpoint.tree().foreign_classes().into_iter().map(String::from).collect(),
@@ -144,7 +161,7 @@ fn recognise(checkpoint: &Checkpoint) -> Result<Found> {
             .extend(checkpoint.section(section).into_keys().take(3).map(|name| format!("{section}: {name}")));
     }
     let found = if names.is_empty() { "no tensors".into() } else { format!("tensors such as {names:?}") };
-    let expected = "the tensors of an autoencoder or a diffusion model";
+    let expected = "the tensors of an autoencoder, a diffusion model or VGG16";
     let hint = "name AutoencoderModel.ckpt, ORGAN_early.pt or ORGAN_noearly.pt, or a safetensors file with the same names";
     Err(Error::format(checkpoint.path(), "state dict", expected, found, hint))
 }

@@ -162,7 +162,7 @@ impl Run {
         }
     }
 
-    fn wrong_kind(&self, expected: &'static str, found: &'static str) -> Error {
+    pub(crate) fn wrong_kind(&self, expected: &'static str, found: &'static str) -> Error {
         Error::RunKind { path: self.dir.clone(), expected, found }
     }
 
@@ -186,6 +186,16 @@ impl Run {
             });
         }
         Ok(run)
+    }
+
+    /// A part of the weights that only training needs, by the names behind `prefix` (`perceptual_model.`, say). Empty where
+    /// the Run has it not.
+    ///
+    /// # Errors
+    /// As [`Run::load_tensors`].
+    pub fn load_part(&self, prefix: &str) -> Result<Tensors> {
+        let inner = |(name, tensor): (String, _)| Some((name.strip_prefix(prefix)?.to_string(), tensor));
+        Ok(self.load_tensors()?.into_iter().filter_map(inner).collect())
     }
 
     /// Reads the weights (f16 and bf16 are widened) and checks that they are what the description says.

@@ -4,6 +4,7 @@
 //!
 //! Buffers that are computed (the schedule, the rotary frequencies) are not part of these sets.
 use crate::autoencoder::config::AutoencoderConfig;
+use crate::autoencoder::perceptual::{LpipsConfig, VGG_STAGES};
 use crate::diffusion::config::DiffusionConfig;
 use crate::error::Difference;
 use std::collections::BTreeMap;
@@ -92,6 +93,21 @@ pub fn autoencoder(config: &AutoencoderConfig) -> Shapes {
         channels = out;
     }
     b.layer("decoder.conv_last.conv", &cube(config.input_channels, channels, 3), config.input_channels);
+    b.0
+}
+
+/// VGG16 up to relu5_3 and LPIPS' heads, by the names that they have inside of an autoencoder's checkpoint.
+pub fn perceptual(config: &LpipsConfig) -> Shapes {
+    let mut b = Builder::default();
+    let mut inputs = 3;
+    for (i, convs) in VGG_STAGES.iter().enumerate() {
+        for (layer, factor) in *convs {
+            let outputs = config.width * factor;
+            b.layer(&format!("net.slice{}.{layer}", i + 1), &[outputs, inputs, 3, 3], outputs);
+            inputs = outputs;
+        }
+        b.tensor(&format!("lin{i}.model.1.weight"), &[1, inputs, 1, 1]);
+    }
     b.0
 }
 

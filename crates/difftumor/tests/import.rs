@@ -1,8 +1,12 @@
 //! Import of full-size models (weights by the rule) into Runs, and everything that can be wrong with either.
+use burn::tensor::{Device, Tensor};
 use difftumor::autoencoder::config::AutoencoderConfig;
+use difftumor::autoencoder::perceptual::LpipsConfig;
+use difftumor::autoencoder::{Autoencoder, Discriminators, Perceptual, PerceptualConfig};
 use difftumor::diffusion::config::{DiffusionConfig, Sampler, cosine_betas};
 use difftumor::error::{Error, Result};
 use difftumor::import::{ImportOptions, ImportReport, import};
+use difftumor::nn::state::read;
 use difftumor::run::{Run, Tensors};
 use difftumor::state_dict;
 use safetensors::tensor::{Dtype, TensorView};
@@ -110,6 +114,83 @@ fn training_parts_are_left_out_unless_asked_for() {
     let tensors = Run::open(&out).unwrap().load_tensors().unwrap();
     assert_eq!(tensors.len(), 72);
     assert_rule(&tensors);
+}
+
+/// VGG16 and LPIPS' heads of another width, as two files with the names that their publishers gave them.
+fn vgg(dir: &Path, width: usize) -> (PathBuf, PathBuf, Tensors) {
+    let all = by_rule(state_dict::perceptual(&LpipsConfig { width }), "");
+    let (heads, net): (Tensors, Tensors) = all.clone().into_iter().partition(|(n, _)| n.starts_with("lin"));
+    let torchvision =
+        |(name, tensor): (String, _)| (format!("features.{}", &name["net.slice1.".len()..]), tensor);
+    let mut net: Tensors = net.into_iter().map(torchvision).collect();
+    net.insert("classifier.0.weight".into(), (vec![1], vec![0.0]));
+    (write(dir, "vgg16.safetensors", &net), write(dir, "vgg.safetensors", &heads), all)
+}
+
+#[test]
+fn vgg16_and_heads_become_a_perceptual_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let (net, heads, all) = vgg(dir.path(), 2);
+    let out = dir.path().join("run");
+    let text = import(&net, &out, &ImportOptions::default()).unwrap_err().to_string();
+    assert!(text.contains("--lpips-heads"), "{text}");
+    let options = ImportOptions { lpips_heads: Some(heads.clone()), ..Default::default() };
+    let report = import(&net, &out, &options).unwrap();
+    assert_eq!((report.kind, report.tensors), ("perceptual", 26));
+    assert_eq!(report.skipped_tensors, ["classifier.0.weight"]);
+    let run = Run::open(&out).unwrap();
+    assert_eq!(run.load_tensors().unwrap(), all);
+
+    let device = Device::flex();
+    let config: PerceptualConfig =
+        toml::from_str(&format!("kind = \"lpips\"\nweights = {:?}", out.to_str().unwrap())).unwrap();
+    let perceptual = config.open(&device).unwrap().unwrap();
+    let image = Tensor::<5>::ones([2, 1, 1, 16, 17], &device);
+    let distance =
+        |a: &Tensor<5>, b: &Tensor<5>| perceptual.distance(a.clone(), b.clone()).into_scalar::<f32>();
+    assert_eq!(distance(&image, &image), 0.0);
+    assert!(distance(&image, &image.clone().neg()) != 0.0);
+
+    for (file, heads, word) in [(&net, &net, "linear heads"), (&heads, &heads, "state dict")] {
+        let options = ImportOptions { force: true, lpips_heads: Some(heads.clone()), ..Default::default() };
+        let text = import(file, &out, &options).unwrap_err().to_string();
+        assert!(text.contains(word), "{text}");
+    }
+    assert!(matches!(Autoencoder::open(&run, &device), Err(Error::RunKind { .. })));
+    assert!(toml::from_str::<PerceptualConfig>("kind = \"random_features\"\nhats = 1").is_err());
+}
+
+#[test]
+fn kept_training_parts_open_as_models() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let mut tensors = autoencoder();
+    let import_all = |tensors: &Tensors| {
+        let file = write(dir.path(), "a.safetensors", tensors);
+        let options = ImportOptions { force: true, keep_training_parts: true, ..Default::default() };
+        import(&file, &dir.path().join("run"), &options).unwrap();
+        Run::open(dir.path().join("run")).unwrap()
+    };
+    let run = import_all(&tensors);
+    for error in
+        [Perceptual::open(&run, &device).unwrap_err(), Discriminators::open(&run, &device).unwrap_err()]
+    {
+        assert!(error.to_string().contains("--keep-training-parts"), "{error}");
+    }
+    tensors.extend(by_rule(state_dict::perceptual(&LpipsConfig::default()), "perceptual_model."));
+    tensors.insert("perceptual_model.scaling_layer.shift".into(), (vec![1, 3, 1, 1], vec![0.0; 3]));
+    let discriminators = read(&Discriminators::new(64, &device), Discriminators::published_name);
+    tensors.extend(by_rule(discriminators.into_iter().map(|(n, (s, _))| (n, s)).collect(), ""));
+    tensors.insert("video_discriminator.model1.1.num_batches_tracked".into(), (vec![], vec![3.0]));
+    let run = import_all(&tensors);
+    let found = read(&Discriminators::open(&run, &device).unwrap(), Discriminators::published_name);
+    let name = "image_discriminator.model3.1.running_var";
+    assert_eq!(found[name].1, tensors[name].1);
+    assert_eq!(found.len(), 2 * (5 * 2 + 3 * 4));
+    let found = read(&Perceptual::open(&run, &device).unwrap(), Perceptual::published_name);
+    assert_eq!(found["net.slice5.28.weight"].1, tensors["perceptual_model.net.slice5.28.weight"].1);
+    // What needs none of them opens all the same.
+    Autoencoder::open(&run, &device).unwrap();
 }
 
 #[test]

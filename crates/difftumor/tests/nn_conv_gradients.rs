@@ -209,6 +209,18 @@ fn convolutions() {
             check_conv(g, [6, 5, 8], [5, 1], 2);
         }
     }
+    // The discriminators': two voxels of padding on each side, with stride 2 and 1.
+    for (kernel, stride, pad) in [
+        ([4; 3], [2; 3], [2; 3]),
+        ([4; 3], [1; 3], [2; 3]),
+        ([1, 4, 4], [1, 2, 2], [0, 2, 2]),
+        ([1, 4, 4], [1; 3], [0, 2, 2]),
+    ] {
+        let g = ConvGeometry { kernel, stride, pad_before: pad, pad_after: pad, padding: Padding::Zero };
+        check_conv(g, [5, 6, 7], [3, 5], 2);
+        check_conv(g, [6, 5, 4], [1, 17], 2);
+        check_conv(g, [5, 3, 4], [33, 1], 1);
+    }
     // Padding before differs from "same", and a last voxel that no output reaches.
     let uneven = ConvGeometry { pad_after: [1; 3], ..ConvGeometry::same([3; 3], [2; 3], Padding::Zero) };
     check_conv(uneven, [9, 8, 7], [4, 6], 2);

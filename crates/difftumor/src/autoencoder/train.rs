@@ -1,6 +1,8 @@
 //! Training of the autoencoder (paper 3.1, Eq. 1 to 4, App. E.2; spec/autoencoder.md sections 4 to 7).
 use super::codebook_update::{CodebookUpdate, donors, perplexity, rows};
-use super::objective::{reconstruct, reconstruct_unquantised};
+use super::gan::{Discriminators, GanWeights, GeneratorTerms, Planes, discriminator_loss, generator_terms};
+use super::objective::{Reconstruction, reconstruct, reconstruct_unquantised};
+use super::perceptual::{Perceptual, PerceptualConfig};
 use super::{Autoencoder, AutoencoderConfig};
 use crate::error::{Error, Result};
 use crate::nn::ema::Ema;
@@ -15,9 +17,10 @@ use crate::train::log::{Log, Pace, Progress};
 use crate::train::prefetch::Prefetch;
 use crate::train::scans::{ScanCache, TrainingScan};
 use crate::train::{Output, TrainingPlace, pictures, settings};
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use difftumor_ct::draws::Stream;
+use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::label::OrganSpec;
 use ndarray::{Array3, Axis};
 use serde::{Deserialize, Serialize};
@@ -52,8 +55,32 @@ pub struct AutoencoderTraining {
     pub crops: CropSettings,
     /// How codes follow the latents.
     pub codebook: CodebookUpdate,
+    /// Weights of the loss's further terms.
+    pub weights: GanWeights,
+    /// The perceptual distance. Published: LPIPS, whose weights must be imported.
+    pub perceptual: PerceptualConfig,
+    /// The networks that tell scans from reconstructions.
+    pub discriminators: DiscriminatorSettings,
     /// What is written, and how often.
     pub output: Output,
+}
+
+/// The networks that tell scans from reconstructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiscriminatorSettings {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// Channels of their first stage: 64, authors' code.
+    pub width: usize,
+    /// Steps made before they begin: 5000 (authors' code, whose 10,000 count the steps of both optimisers).
+    pub start_step: u64,
+}
+
+impl Default for DiscriminatorSettings {
+    fn default() -> Self {
+        Self { enabled: true, width: 64, start_step: 5000 }
+    }
 }
 
 impl Default for AutoencoderTraining {
@@ -69,6 +96,9 @@ impl Default for AutoencoderTraining {
             model: AutoencoderConfig::default(),
             crops: CropSettings::default(),
             codebook: CodebookUpdate::default(),
+            weights: GanWeights::default(),
+            perceptual: PerceptualConfig::default(),
+            discriminators: DiscriminatorSettings::default(),
             output: Output::default(),
         }
     }
@@ -96,7 +126,15 @@ struct Learner {
     model: Autoencoder,
     optimizer: Adam,
     ema: Ema,
+    adversary: Option<Adversary>,
+    perceptual: Option<Perceptual>,
     best_psnr_db: Option<f64>,
+}
+
+/// The discriminators with their optimiser.
+struct Adversary {
+    networks: Discriminators,
+    optimizer: Adam,
 }
 
 impl AutoencoderTraining {
@@ -115,6 +153,7 @@ impl AutoencoderTraining {
                 format!("a multiple of {unit} up to 512"),
                 side.to_string(),
             ),
+            (self.discriminators.width == 0, "discriminators.width", "at least 1".into(), "0".into()),
             (self.crops.scans == 0, "crops.scans", "at least 1".into(), "0".into()),
             (self.crops.per_scan == 0, "crops.per_scan", "at least 1".into(), "0".into()),
             (
@@ -166,7 +205,7 @@ pub fn train(
     let device = place.device.clone().autodiff();
     crate::memory::keep_freed();
     let (mut learner, first) = match checkpoints.latest()? {
-        None => (Learner::new(settings, &device), 1),
+        None => (Learner::new(settings, &device)?, 1),
         Some(checkpoint) => (Learner::restore(settings, &device, &checkpoint)?, checkpoint.step + 1),
     };
     let cache =
@@ -209,10 +248,27 @@ pub fn train(
 }
 
 impl Learner {
-    fn new(settings: &AutoencoderTraining, device: &Device) -> Self {
+    fn new(settings: &AutoencoderTraining, device: &Device) -> Result<Self> {
         device.seed(settings.seed);
         let model = settings.model.init(device);
-        Self { ema: Ema::new(&model), optimizer: settings.adam().init(), model, best_psnr_db: None }
+        let d = settings.discriminators;
+        let adversary = d.enabled.then(|| Adversary {
+            networks: Discriminators::new(d.width, device),
+            optimizer: settings.adam().init(),
+        });
+        let perceptual = settings.perceptual.open(device)?;
+        if let Some(p) = &perceptual {
+            let (least, side) = (p.smallest_side(), settings.crops.side_vox);
+            if side < least {
+                let expected = format!("at least {least}, for the perceptual distance");
+                let found = side.to_string();
+                return Err(
+                    difftumor_ct::Error::Argument { what: "crops.side_vox".into(), expected, found }.into()
+                );
+            }
+        }
+        let ema = Ema::new(&model);
+        Ok(Self { ema, optimizer: settings.adam().init(), model, adversary, perceptual, best_psnr_db: None })
     }
 
     fn restore(settings: &AutoencoderTraining, device: &Device, from: &Checkpoint) -> Result<Self> {
@@ -225,26 +281,42 @@ impl Learner {
                 hint: "the checkpoint is damaged: remove its folder to go on from the one before".into(),
             }),
         };
-        let (model, difference) =
-            state::fill(settings.model.init(device), from.tensors("model")?, str::to_string);
+        let fresh = Self::new(settings, device)?;
+        let (model, difference) = state::fill(fresh.model, from.tensors("model")?, str::to_string);
         fits(difference)?;
         let (ema, difference) = Ema::restore(&model, from.tensors("ema")?);
         fits(difference)?;
         let (optimizer, difference) = Adam::restore(settings.adam(), &model, from.tensors("optimizer")?);
         fits(difference)?;
-        Ok(Self { model, optimizer, ema, best_psnr_db: from.state::<State>()?.best_psnr_db })
+        let mut adversary = None;
+        if let Some(a) = fresh.adversary {
+            let (networks, difference) =
+                state::fill(a.networks, from.tensors("discriminators")?, str::to_string);
+            fits(difference)?;
+            let saved = from.tensors("discriminators-optimizer")?;
+            let (optimizer, difference) = Adam::restore(settings.adam(), &networks, saved);
+            fits(difference)?;
+            adversary = Some(Adversary { networks, optimizer });
+        }
+        let best_psnr_db = from.state::<State>()?.best_psnr_db;
+        Ok(Self { model, optimizer, ema, adversary, perceptual: fresh.perceptual, best_psnr_db })
     }
 
     fn save(&self, checkpoints: &Checkpoints, step: u64) -> Result<()> {
-        let parts: [(&str, Tensors); 3] = [
+        let mut parts: Vec<(&str, Tensors)> = vec![
             ("model", state::read(&self.model, str::to_string)),
             ("ema", self.ema.state()),
             ("optimizer", self.optimizer.state()),
         ];
+        if let Some(a) = &self.adversary {
+            parts.push(("discriminators", state::read(&a.networks, str::to_string)));
+            parts.push(("discriminators-optimizer", a.optimizer.state()));
+        }
         checkpoints.save(step, &parts, &State { best_psnr_db: self.best_psnr_db })
     }
 
-    /// One forward pass, one backward pass, one step of the weights, and one of the codebook.
+    /// One step: a forward pass of the autoencoder that serves both losses (the published code makes two), a backward pass and
+    /// a step of its weights, the same of the discriminators, and a step of the codebook.
     fn step(
         &mut self,
         settings: &AutoencoderTraining,
@@ -262,39 +334,54 @@ impl Learner {
             let codebook = self.model.codebook().clone().initialise(&settings.codebook, first);
             self.model = self.model.clone().with_codebook(codebook);
         }
-        let r = if quantised { reconstruct(&self.model, x) } else { reconstruct_unquantised(&self.model, x) };
-        let loss = r.reconstruction.clone() + r.commitment.clone();
-        let value = |t: Tensor<1>| f64::from(t.into_scalar::<f32>());
-        let metrics = vec![
-            ("loss", value(loss.clone())),
-            ("reconstruction", value(r.reconstruction)),
-            ("commitment", value(r.commitment)),
-            ("perplexity", perplexity(r.indices.clone(), codes)),
-            ("learning_rate", settings.learning_rate.at(step, settings.steps)),
-        ];
-        if let Some((name, value)) = metrics.iter().find(|(_, v)| !v.is_finite()) {
-            let hint = "lower learning_rate.rate, or look at these scans; the last checkpoint is as it was";
-            return Err(Error::NotFinite {
-                step,
-                what: name.to_string(),
-                value: *value,
-                batch: batch.origins.join("; "),
-                hint,
-            });
+        let r = if quantised {
+            reconstruct(&self.model, x.clone())
+        } else {
+            reconstruct_unquantised(&self.model, x.clone())
+        };
+        let planes = draw_planes(settings, step, batch.crops.len());
+        let adversary = self.adversary.as_mut().filter(|_| step > settings.discriminators.start_step);
+        // Without gradients of their own: the generator's pass must not compute them.
+        let frozen = adversary.as_ref().map(|a| a.networks.clone().no_grad());
+        let terms =
+            generator_terms(&x, &r, &planes, self.perceptual.as_ref(), frozen.as_ref(), &settings.weights);
+        let rate = settings.learning_rate.at(step, settings.steps);
+        let mut metrics = values(&terms);
+        metrics.push(("perplexity", perplexity(r.indices.clone(), codes)));
+        metrics.push(("learning_rate", rate));
+        require_finite(&metrics, step, batch)?;
+        let gradients = GradientsParams::from_grads(terms.total.backward(), &self.model);
+        self.model = self.optimizer.step(self.model.clone(), gradients, rate);
+        if let Some(a) = adversary {
+            let loss = discriminator_loss(&a.networks, &x, &r.image, &planes[0]);
+            let of_adversary =
+                [("discriminator_image", value(&loss.image)), ("discriminator_volume", value(&loss.volume))];
+            require_finite(&of_adversary, step, batch)?;
+            metrics.extend(of_adversary);
+            let gradients = GradientsParams::from_grads(loss.total.backward(), &a.networks);
+            let mut networks = a.optimizer.step(a.networks.clone(), gradients, rate);
+            for seen in terms.statistics.iter().chain([&loss.statistics]) {
+                networks = networks.fold_in(seen);
+            }
+            a.networks = networks;
         }
-        let z = r.latents.without_autodiff();
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
-        let model = self.model.clone();
-        self.model = self.optimizer.step(model, gradients, settings.learning_rate.at(step, settings.steps));
         if quantised {
-            let new_codes = donors(&rows(&z), codes, channels, &mut draws);
-            let codebook = self.model.codebook().clone().update(&settings.codebook, z, r.indices, new_codes);
-            self.model = self.model.clone().with_codebook(codebook);
+            self.follow(settings, r, &mut draws);
         }
         // Young averages forget their beginning faster.
         let decay = settings.ema_decay.min((1.0 + step as f64) / (10.0 + step as f64));
         self.ema.update(&self.model, decay);
         Ok(metrics)
+    }
+
+    /// The codes after a batch.
+    fn follow(&mut self, settings: &AutoencoderTraining, r: Reconstruction, draws: &mut Stream) {
+        let codebook = self.model.codebook().clone();
+        let [codes, channels] = codebook.embeddings.val().dims();
+        let z = r.latents.without_autodiff();
+        let donors = donors(&rows(&z), codes, channels, draws);
+        let codebook = codebook.update(&settings.codebook, z, r.indices, donors);
+        self.model = self.model.clone().with_codebook(codebook);
     }
 
     /// The averaged weights with the codebook of now, outside of autodiff: codes that were restarted have no average.
@@ -308,6 +395,41 @@ impl Learner {
         let model = self.ema.apply(settings.model.init(device));
         params::map(model, |name, averaged| codes.get(name).cloned().unwrap_or(averaged))
     }
+}
+
+/// One slice of each item for each plane.
+fn draw_planes(settings: &AutoencoderTraining, step: u64, items: usize) -> Planes {
+    let mut draws = Stream::new(settings.seed, step, "slices", 0);
+    std::array::from_fn(|_| (0..items).map(|_| draws.index(settings.crops.side_vox)).collect())
+}
+
+fn value(t: &Tensor<1>) -> f64 {
+    f64::from(t.clone().into_scalar::<f32>())
+}
+
+fn values(terms: &GeneratorTerms) -> Vec<(&'static str, f64)> {
+    let all = [
+        ("loss", &terms.total),
+        ("reconstruction", &terms.reconstruction),
+        ("commitment", &terms.commitment),
+        ("perceptual", &terms.perceptual),
+        ("generator_image", &terms.image_generator),
+        ("generator_volume", &terms.volume_generator),
+        ("feature_matching", &terms.feature_matching),
+    ];
+    all.into_iter().map(|(name, t)| (name, value(t))).collect()
+}
+
+fn require_finite(metrics: &[(&'static str, f64)], step: u64, batch: &CropBatch) -> Result<()> {
+    let Some((name, value)) = metrics.iter().find(|(_, v)| !v.is_finite()) else { return Ok(()) };
+    let hint = "lower learning_rate.rate, or look at these scans; the last checkpoint is as it was";
+    Err(Error::NotFinite {
+        step,
+        what: name.to_string(),
+        value: *value,
+        batch: batch.origins.join("; "),
+        hint,
+    })
 }
 
 fn new_run(

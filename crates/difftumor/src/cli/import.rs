@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A checkpoint as it is published: AutoencoderModel.ckpt, ORGAN_early.pt, ORGAN_noearly.pt
+    /// A checkpoint as it is published: AutoencoderModel.ckpt, ORGAN_early.pt, ORGAN_noearly.pt,
+    /// or torchvision's VGG16 (vgg16-397923af.pth) for the autoencoder's training
     file: PathBuf,
     /// The Run directory to write
     #[arg(long, value_name = "RUN")]
@@ -17,6 +18,9 @@ pub struct Arguments {
     /// Also keep what only the autoencoder's training needs: discriminators and perceptual network
     #[arg(long)]
     keep_training_parts: bool,
+    /// LPIPS' linear heads (vgg.pth), which torchvision's VGG16 is imported with
+    #[arg(long, value_name = "FILE")]
+    lpips_heads: Option<PathBuf>,
     /// Terms of use that their publisher gives the weights; checkpoints do not hold them
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
@@ -29,6 +33,7 @@ pub fn run(a: &Arguments) -> anyhow::Result<ExitCode> {
     let options = ImportOptions {
         force: a.force,
         keep_training_parts: a.keep_training_parts,
+        lpips_heads: a.lpips_heads.clone(),
         licence: a.licence.clone(),
     };
     let report = import(&a.file, &a.out, &options)?;

@@ -2,7 +2,7 @@
 use super::activation::{Activation, absent};
 use super::cpu::Values;
 use super::cpu::activation::Function;
-use super::cpu::normalise::Normalise;
+use super::cpu::normalise::{Moments, Normalise};
 use super::cpu::tape::{Gradient, Operand, record};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -26,6 +26,24 @@ pub struct Normalisation {
 
 /// The normalised `x`, `[B, C, D, H, W]`.
 pub fn normalise(x: Tensor<5>, n: &Normalisation) -> Tensor<5> {
+    by_kernel(&x, n).map_or_else(|| normalise_any(x, n), |(y, _)| y)
+}
+
+/// [`normalise`], with mean and biased variance of each group of each item.
+pub fn normalise_measured(x: Tensor<5>, n: &Normalisation) -> (Tensor<5>, Vec<[f64; 2]>) {
+    if let Some((y, moments)) = by_kernel(&x, n) {
+        let variance = |m: &Moments| m.inverse.powi(-2) - n.eps;
+        return (y, moments.iter().map(|m| [m.mean, variance(m)]).collect());
+    }
+    let [b, c, d, h, w] = x.dims();
+    let rows = x.clone().detach().reshape([b * n.groups, c / n.groups * d * h * w]);
+    let (variance, mean) = rows.var_mean_bias(1);
+    let host = |t: Tensor<2>| t.into_data().convert::<f64>().try_to_vec::<f64>().expect("a float tensor");
+    let moments = host(mean).into_iter().zip(host(variance)).map(|(m, v)| [m, v]).collect();
+    (normalise_any(x, n), moments)
+}
+
+fn by_kernel(x: &Tensor<5>, n: &Normalisation) -> Option<(Tensor<5>, Vec<Moments>)> {
     let [b, c, ..] = x.dims();
     assert!(n.residual.as_ref().is_none_or(|r| r.dims() == x.dims()), "a residual of another shape");
     assert!(c.is_multiple_of(n.groups), "{c} channels in {} groups", n.groups);
@@ -35,10 +53,8 @@ pub fn normalise(x: Tensor<5>, n: &Normalisation) -> Tensor<5> {
     if let Some((scale, shift)) = &n.film {
         assert_eq!([scale.dims(), shift.dims()], [[b, c]; 2], "scale and shift of {b} × {c} channels");
     }
-    match Kernel::of(&x, n) {
-        Some((kernel, operands)) => kernel.run(operands, n.residual.is_some(), x.dims()),
-        None => normalise_any(x, n),
-    }
+    let (kernel, operands) = Kernel::of(x, n)?;
+    Some(kernel.run(operands, n.residual.is_some(), x.dims()))
 }
 
 /// All values that the kernels take, for the forward and the backward pass.
@@ -94,11 +110,12 @@ impl Kernel {
         }
     }
 
-    fn run(self, operands: [Operand; 7], has_residual: bool, shape: [usize; 5]) -> Tensor<5> {
+    fn run(self, operands: [Operand; 7], has_residual: bool, shape: [usize; 5]) -> (Tensor<5>, Vec<Moments>) {
         let residual = has_residual.then_some(operands[6].get());
         let (out, moments) = self.normalise().forward(self.x.get(), residual);
-        record(operands, out, shape, move |g, wanted| {
-            let found = self.normalise().gradients(self.x.get(), &moments, g, wanted[0]);
+        let kept = moments.clone();
+        let y = record(operands, out, shape, move |g, wanted| {
+            let found = self.normalise().gradients(self.x.get(), &kept, g, wanted[0]);
             let of = |i: usize, values| if wanted[i] { Gradient::Of(values) } else { Gradient::None };
             [
                 of(0, found.x),
@@ -109,7 +126,8 @@ impl Kernel {
                 of(5, vec![found.slope]),
                 Gradient::Same,
             ]
-        })
+        });
+        (y, moments)
     }
 }
 

@@ -4,6 +4,7 @@
 //! the names of the published checkpoints.
 use crate::error::{Difference, Error, Result};
 use crate::run::{Run, Tensors};
+use crate::state_dict::AUTOENCODER_TRAINING_PARTS;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 
@@ -118,7 +119,10 @@ pub fn read_gradients<M: Module>(
 /// # Errors
 /// When the weights cannot be read, or one does not fit: all that do not are listed.
 pub fn fill_from_run<M: Module>(module: M, run: &Run, published: impl Fn(&str) -> String) -> Result<M> {
-    let (module, difference) = fill(module, run.load_tensors()?, published);
+    let mut tensors = run.load_tensors()?;
+    // Discriminators and the like may have been kept on import; they are models of their own.
+    tensors.retain(|name, _| !AUTOENCODER_TRAINING_PARTS.iter().any(|part| name.starts_with(part)));
+    let (module, difference) = fill(module, tensors, published);
     if difference.is_empty() {
         return Ok(module);
     }

@@ -1,5 +1,6 @@
 //! `run.toml`: what a Run says of itself. Every key is known; an unknown one is an error.
 use crate::autoencoder::config::AutoencoderConfig;
+use crate::autoencoder::perceptual::LpipsConfig;
 use crate::diffusion::config::DiffusionConfig;
 use crate::state_dict::{self, Shapes};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub enum Model {
     Autoencoder(AutoencoderConfig),
     /// Latents of tumors.
     Diffusion(DiffusionConfig),
+    /// What an autoencoder's reconstructions are compared by in training: VGG16 with LPIPS' heads.
+    Perceptual(LpipsConfig),
 }
 
 /// What must be done to a CT before the model sees it (paper E.1, authors' code).
@@ -108,6 +111,7 @@ impl Model {
         match self {
             Self::Autoencoder(_) => "autoencoder",
             Self::Diffusion(_) => "diffusion",
+            Self::Perceptual(_) => "perceptual",
         }
     }
 
@@ -116,6 +120,7 @@ impl Model {
         match self {
             Self::Autoencoder(config) => state_dict::autoencoder(config),
             Self::Diffusion(config) => state_dict::diffusion(config),
+            Self::Perceptual(config) => state_dict::perceptual(config),
         }
     }
 
@@ -124,6 +129,7 @@ impl Model {
         match self {
             Self::Autoencoder(config) => config.check(),
             Self::Diffusion(config) => config.check(),
+            Self::Perceptual(config) => config.check(),
         }
     }
 }

@@ -1,0 +1,73 @@
+//! Import of the perceptual network that the autoencoder's training compares images by: torchvision's VGG16 and LPIPS'
+//! linear heads, which are two files.
+use super::{Import, Refs};
+use crate::autoencoder::perceptual::{LpipsConfig, VGG_STAGES};
+use crate::checkpoint;
+use crate::error::{Error, Result};
+use crate::run::{Model, NewRun};
+use crate::state_dict::{self, Shapes};
+use std::path::Path;
+
+/// Names of torchvision's convolutions.
+const VGG: &str = "features.";
+/// Names of LPIPS' heads.
+const HEADS: &str = "lin";
+
+/// torchvision's name of a tensor of the network, `net.slice2.5.weight` → `features.5.weight`; heads have no other.
+fn source(name: &str) -> String {
+    match name.strip_prefix("net.slice").and_then(|rest| rest.split_once('.')) {
+        Some((_, inner)) => format!("{VGG}{inner}"),
+        None => name.into(),
+    }
+}
+
+impl Import<'_> {
+    /// VGG16 `refs` with the heads of another file.
+    pub(super) fn perceptual(&mut self, refs: &Refs) -> Result<NewRun> {
+        let path = self.checkpoint.path();
+        let Some(heads) = &self.options.lpips_heads else {
+            let hint = "name LPIPS' own file (vgg.pth) with --lpips-heads";
+            return Err(Error::format(path, "LPIPS' heads", "a file that holds them", "none", hint));
+        };
+        // Any width can be told from the first layer; the published one is 64.
+        let first = format!("{VGG}{}.weight", VGG_STAGES[0][0].0);
+        let width = refs.get(&first).and_then(|t| t.shape.first()).copied().unwrap_or_default();
+        let config = LpipsConfig { width };
+        config.check().map_err(|e| {
+            let hint = "name torchvision's VGG16 (vgg16-397923af.pth)";
+            Error::format(path, first, "the first layer of VGG16", e.to_string(), hint)
+        })?;
+        let (of_heads, of_vgg): (Shapes, Shapes) =
+            state_dict::perceptual(&config).into_iter().partition(|(name, _)| name.starts_with(HEADS));
+        let by_source = |names: &Shapes| names.iter().map(|(n, s)| (source(n), s.clone())).collect();
+        self.compare("VGG16", &by_source(&of_vgg), refs, &[VGG])?;
+        let loaded = self.load(refs, "", of_vgg.keys().map(|n| source(n)).collect())?;
+        let name = |torchvision: &String| of_vgg.keys().find(|n| source(n) == *torchvision).cloned();
+        let mut tensors: crate::run::Tensors =
+            loaded.into_iter().map(|(n, t)| (name(&n).expect("a name that was asked for"), t)).collect();
+        tensors.extend(read_heads(heads, &of_heads)?);
+        self.notes.push(format!("the heads are those of {}", heads.display()));
+        Ok(self.new_run(Model::Perceptual(config), tensors, None))
+    }
+}
+
+/// The heads' file, which must hold them all and nothing else.
+fn read_heads(path: &Path, expected: &Shapes) -> Result<crate::run::Tensors> {
+    let checkpoint = checkpoint::read(path)?;
+    let refs = checkpoint.section("");
+    let found = refs.iter().map(|(n, t)| (n.clone(), t.shape.clone())).collect();
+    let difference = state_dict::compare(expected, &found);
+    if !difference.is_empty() {
+        return Err(Error::StateDict {
+            path: path.to_path_buf(),
+            architecture: "linear heads of LPIPS for VGG16".into(),
+            difference: Box::new(difference),
+            hint: "name LPIPS' file for VGG16 (vgg.pth, version 0.1)".into(),
+        });
+    }
+    let load = |(name, tensor): (String, checkpoint::TensorRef)| {
+        let elements = checkpoint.load_f32(&name, &tensor)?;
+        Ok((name, (tensor.shape, elements)))
+    };
+    refs.into_iter().map(load).collect()
+}
