@@ -541,10 +541,14 @@ fn new_run(
     place: &TrainingPlace,
     autoencoder: &NewRun,
 ) -> NewRun {
-    let mut tensors = state::read(model, Unet3d::published_name);
-    // Shared by all users under one name; a module knows it once.
-    let wanted = Model::Diffusion(settings.model.clone()).shapes();
-    tensors.retain(|name, _| wanted.contains_key(name));
+    // Published names go with published shapes: a weight of [C] may be [1, C, 1, 1, 1] there.
+    let mut read = state::read(model, Unet3d::published_name);
+    let published = Model::Diffusion(settings.model.clone()).shapes();
+    let shaped = |(name, shape): (String, Vec<usize>)| {
+        let (_, values) = read.remove(&name).expect("the module has every published weight");
+        (name, (shape, values))
+    };
+    let tensors: Tensors = published.into_iter().map(shaped).collect();
     NewRun {
         model: Model::Diffusion(settings.model.clone()),
         licence: place.licence.clone(),
