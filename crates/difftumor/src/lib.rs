@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod device;
 pub mod diffusion;
 pub mod error;
+pub mod evaluate;
 pub mod import;
 pub mod memory;
 pub mod nn;
