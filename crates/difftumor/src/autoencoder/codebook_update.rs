@@ -233,7 +233,7 @@ mod tests {
         let many: Vec<f32> = (0..200).map(|v| v as f32).collect();
         let drawn = donors(&many, 30, 2, &mut draws);
         let mut first: Vec<usize> = drawn.chunks_exact(2).map(|r| r[0] as usize).collect();
-        assert!(drawn.chunks_exact(2).all(|r| r[0] as usize % 2 == 0 && r[1] == r[0] + 1.0));
+        assert!(drawn.chunks_exact(2).all(|r| (r[0] as usize).is_multiple_of(2) && r[1] == r[0] + 1.0));
         first.sort_unstable();
         first.dedup();
         assert_eq!(first.len(), 30);

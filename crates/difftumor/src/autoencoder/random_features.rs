@@ -1,9 +1,11 @@
 //! A perceptual distance without trained weights: convolutions drawn from a seed, so that nothing has to be shipped or
 //! downloaded.
 //!
-//! Features of random convolutions tell textures apart nearly as trained ones do when the filters are orthogonal (Ustyuzhaninov
-//! et al. 2017). Here the first filters have mean 0, so the distance sees structure and leaves the level to the mean
-//! absolute error; there are no biases, so the features' direction does not depend on contrast, but for a floor.
+//! Random convolutions at several scales hold enough of a texture to synthesise it anew (Ustyuzhaninov et al. 2017). Here
+//! the first filters have mean 0, so the distance sees structure and leaves the level to the mean absolute error; there are no
+//! biases, so the features' direction does not depend on contrast, but for a floor. Of a noisy slice, another noise of the same
+//! level is nearer than the slice without noise (0.17 against 0.24), where the mean absolute error says the opposite
+//! (`tests/random_features.rs`). It takes 2 % of the time of the autoencoder's step.
 use super::perceptual::{Input, Perceptual};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};

@@ -143,10 +143,12 @@ impl<'a> Features<'a> {
         );
         let found: Vec<_> = self.stretches().into_par_iter().map(|s| arch().dispatch(Forward(s))).collect();
         let total = found.iter().map(|f| f.2).sum();
-        let join = |of: fn(&(Vec<f32>, Vec<f32>, f64)) -> &[f32]| {
-            found.iter().flat_map(|f| of(f)).copied().collect()
-        };
-        (total, Lengths { a: join(|f| &f.0), inverse_b: join(|f| &f.1) })
+        let (mut a, mut inverse_b) = (vec![], vec![]);
+        for (lengths, inverses, _) in found {
+            a.extend(lengths);
+            inverse_b.extend(inverses);
+        }
+        (total, Lengths { a, inverse_b })
     }
 
     /// Gradient of `factor` times [`Features::distance`] for `a`. With u = a / (n + eps) and n = |a|:
