@@ -8,6 +8,7 @@ pub mod diffusion;
 pub mod error;
 pub mod evaluate;
 pub mod import;
+pub mod index;
 pub mod memory;
 pub mod nn;
 pub mod preview;

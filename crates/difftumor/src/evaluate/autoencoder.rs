@@ -253,7 +253,7 @@ impl Evaluator {
             psnr_pool4_db: psnr(&pooled(image)?),
             psnr_noise_bound_db: noise.as_ref().map(|n| n.psnr_bound_db(bits_per_voxel, DATA_RANGE)),
             noise_hu: noise.as_ref().map(|n: &Noise| n.deviation() * hu_per_unit),
-            seam_ratio: seam_ratio(&(decoded - image), &tiling.borders(image, unit)),
+            seam_ratio: seam_ratio(&(decoded - image), &tiling.borders(image, unit), unit),
             codebook_usage: CodebookUsage::of(&code_counts),
         })
     }
