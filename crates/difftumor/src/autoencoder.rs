@@ -10,6 +10,7 @@ pub mod perceptual;
 pub mod random_features;
 pub mod train;
 pub mod vqgan;
+pub mod whole_volume;
 
 pub use codebook::Codebook;
 pub use codebook_update::CodebookUpdate;

@@ -1,5 +1,5 @@
-//! How the program's allocator treats what is freed, in programs whose global allocator is mimalloc (in others this does
-//! nothing).
+//! Memory: how the program's allocator treats what is freed, in programs whose global allocator is mimalloc (in others this
+//! does nothing), and how much the process has had.
 use libmimalloc_sys::{mi_collect, mi_option_set};
 
 /// `mi_option_purge_delay` of mimalloc.h (versions 2 and 3), which the bindings do not name.
@@ -17,4 +17,11 @@ pub fn keep_freed() {
 pub fn give_back() {
     // SAFETY: `mi_collect` may be called from any thread at any time; it touches freed memory alone.
     unsafe { mi_collect(true) }
+}
+
+/// Largest memory that this process has had resident so far (`VmHWM` of Linux); `None` where the system does not tell.
+pub fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
 }

@@ -296,7 +296,8 @@ pub fn write_tensors(path: &Path, tensors: &Tensors) -> Result<()> {
     Ok(write_atomically(path, |file| file.write_all(&bytes))?)
 }
 
-fn temporary_beside(parent: &Path) -> Result<tempfile::TempDir> {
+/// A folder in `parent` that is filled and then renamed; removed when that did not happen.
+pub(crate) fn temporary_beside(parent: &Path) -> Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".run-");
     #[cfg(unix)]

@@ -4,27 +4,9 @@ mod phantom;
 
 use difftumor::autoencoder::config::AutoencoderConfig;
 use difftumor::diffusion::{DiffusionConfig, Sampler};
-use difftumor::run::{Model, NewRun, Run, Tensors};
-use difftumor_ct::draws::{Draws, Stream};
+use difftumor::run::{Model, NewRun, Run};
 use phantom::*;
 use std::path::Path;
-
-/// Weights from a seed, for every tensor of the architecture.
-fn drawn(model: &Model, seed: u64) -> Tensors {
-    let tensor = |(name, shape): (String, Vec<usize>)| {
-        // Gains stay near 1, else the signal dies out; codes spread over about [-1, 1].
-        let (centre, spread) = match name.rsplit('.').next() {
-            Some("gamma") => (1.0, 0.1),
-            Some("embeddings") => (0.0, 0.5),
-            _ if name.contains("norm") && name.ends_with("weight") => (1.0, 0.1),
-            _ => (0.0, 0.1),
-        };
-        let mut numbers = vec![0.0; shape.iter().product()];
-        Stream::new(seed, 0, &name, 0).normals(&mut numbers);
-        (name, (shape, numbers.into_iter().map(|n| (centre + spread * n) as f32).collect()))
-    };
-    model.shapes().into_iter().map(tensor).collect()
-}
 
 /// A diffusion Run of a few thousand weights.
 fn tiny_run(dir: &Path, timesteps: usize, sampler: Sampler) {

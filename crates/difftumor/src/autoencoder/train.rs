@@ -260,6 +260,10 @@ impl Learner {
             networks: Discriminators::new(d.width, device),
             optimizer: settings.adam().init(),
         });
+        params::draw(&model);
+        if let Some(a) = &adversary {
+            params::draw(&a.networks);
+        }
         let perceptual = settings.perceptual.open(device)?;
         if let Some(p) = &perceptual {
             let (least, side) = (p.smallest_side(), settings.crops.side_vox);

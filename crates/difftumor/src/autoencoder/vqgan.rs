@@ -210,9 +210,14 @@ fn image_sides(z: &Tensor<5>, levels: usize) -> [usize; 3] {
 }
 
 impl Autoencoder {
+    /// What sides of images must be multiples of, which is also the side in voxels of what one code stands for: 4.
+    pub fn unit_vox(&self) -> usize {
+        1 << self.form.levels
+    }
+
     /// Unquantised latents, `[B, 1, D, H, W]` → `[B, 8, D/4, H/4, W/4]`. Every side must be a multiple of 4.
     pub fn encode(&self, x: Tensor<5>) -> Tensor<5> {
-        let unit = 1 << self.encoder.conv_blocks.len();
+        let unit = self.unit_vox();
         let dims = x.dims();
         assert!(dims[2..].iter().all(|n| n % unit == 0), "sides {dims:?} must be multiples of {unit}");
         self.encode_plain(&x).unwrap_or_else(|| self.pre_vq_conv.forward(self.encoder.forward(x)))

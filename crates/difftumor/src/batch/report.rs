@@ -120,7 +120,7 @@ impl BatchReport {
                 tumors_made: made.map(|c| c.tumors).sum(),
             },
             seconds,
-            peak_memory_bytes: peak_memory_bytes(),
+            peak_memory_bytes: crate::memory::peak_bytes(),
             jobs: options.jobs,
             shard: options.shard.map(|s| s.to_string()),
             settings,
@@ -137,11 +137,4 @@ impl BatchReport {
         text.push('\n');
         Ok(write_atomically(path, |file| file.write_all(text.as_bytes()))?)
     }
-}
-
-/// `VmHWM` of Linux.
-fn peak_memory_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
 }

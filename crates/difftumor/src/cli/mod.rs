@@ -1,5 +1,7 @@
 //! The command line: what the user writes, turned into calls of the library.
+mod evaluate;
 mod import;
+mod index;
 mod info;
 mod log;
 mod synthesize;
@@ -26,6 +28,10 @@ enum Command {
     Synthesize(Box<synthesize::Arguments>),
     /// Train a model: autoencoder
     Train(train::Arguments),
+    /// Measure a model on scans that it never saw: autoencoder
+    Evaluate(evaluate::Arguments),
+    /// Prepare labels for the training of diffusion models: early or later tumors
+    Index(index::Arguments),
     /// Turn a published checkpoint into a Run directory
     Import(import::Arguments),
     /// Tell what this build can do, or what a Run holds
@@ -47,6 +53,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Synthesize(a) => synthesize::run(&a, &bars),
         Command::Train(a) => train::run(&a, &bars),
+        Command::Evaluate(a) => evaluate::run(&a, &bars),
+        Command::Index(a) => index::run(&a, &bars),
         Command::Import(a) => import::run(&a),
         Command::Info(a) => info::run(&a),
     }

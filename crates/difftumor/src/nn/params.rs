@@ -27,6 +27,12 @@ pub fn visit<M: Module>(module: &M, see: impl FnMut(String, Vec<usize>, Tensor<1
     module.visit(&mut Visitor { path: vec![], see });
 }
 
+/// Draws every parameter that has not been drawn yet. Burn does so when a parameter is first looked at: its values would then
+/// depend on what was drawn before, and a lazy parameter whose clone was frozen by `no_grad` never gets a gradient.
+pub fn draw<M: Module>(module: &M) {
+    visit(module, |_, _, _| ());
+}
+
 /// The shape of every parameter by name.
 pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
     let mut shapes = BTreeMap::new();

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 /// Checkpoints that are kept.
 const KEPT: usize = 2;
 const STATE: &str = "state.json";
+/// How the folder of a checkpoint is called until it is whole.
+const TORN: &str = ".checkpoint-";
 
 /// The folder of a training's checkpoints.
 #[derive(Debug, Clone)]
@@ -37,8 +39,9 @@ impl Checkpoints {
     /// When something cannot be written. Earlier checkpoints are as they were, and nothing half-written is left.
     pub fn save(&self, step: u64, parts: &[(&str, Tensors)], state: &impl Serialize) -> Result<()> {
         fs::create_dir_all(&self.dir).map_err(Error::io(&self.dir, "create"))?;
+        self.remove_torn()?;
         let temporary = tempfile::Builder::new()
-            .prefix(".checkpoint-")
+            .prefix(TORN)
             .tempdir_in(&self.dir)
             .map_err(Error::io(&self.dir, "create a folder in"))?;
         for (name, tensors) in parts {
@@ -58,6 +61,17 @@ impl Checkpoints {
         let all = self.list()?;
         for old in &all[..all.len().saturating_sub(KEPT)] {
             fs::remove_dir_all(&old.dir).map_err(Error::io(&old.dir, "remove"))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what kills in the middle of [`Checkpoints::save`] left: hundreds of megabytes each.
+    fn remove_torn(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.dir).map_err(Error::io(&self.dir, "read"))? {
+            let entry = entry.map_err(Error::io(&self.dir, "read"))?;
+            if entry.file_name().to_string_lossy().starts_with(TORN) {
+                fs::remove_dir_all(entry.path()).map_err(Error::io(entry.path(), "remove"))?;
+            }
         }
         Ok(())
     }
@@ -136,7 +150,8 @@ mod tests {
         let names: Vec<_> = all.list().unwrap().iter().map(|c| c.step).collect();
         assert_eq!(names, [10, 9_000]);
         // What a kill leaves behind is never taken for a checkpoint.
-        fs::create_dir(all.dir.join(".checkpoint-x")).unwrap();
+        let torn = all.dir.join(".checkpoint-x");
+        fs::create_dir(&torn).unwrap();
         let last = all.latest().unwrap().unwrap();
         assert_eq!((last.step, last.state::<u64>().unwrap()), (9_000, 9_000));
         assert_eq!(last.tensors("model").unwrap(), tensors(9_000.0));
@@ -144,5 +159,6 @@ mod tests {
         assert!(last.tensors("other").unwrap_err().to_string().contains("other.safetensors"));
         all.save(9_000, &[("model", tensors(1.0))], &1u64).unwrap();
         assert_eq!(all.latest().unwrap().unwrap().tensors("model").unwrap(), tensors(1.0));
+        assert!(!torn.exists());
     }
 }

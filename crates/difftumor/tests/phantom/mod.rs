@@ -1,5 +1,7 @@
 //! Small scans made of formulas, and the program run on them.
 #![allow(dead_code)] // each test file uses a part
+use difftumor::run::{Model, Tensors};
+use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::io::nifti::{Datatype, NiftiImage};
 use difftumor_ct::{Affine, Labels, Volume};
 use ndarray::Array3;
@@ -212,4 +214,21 @@ pub fn check_output(files: &Files, out: &Path, organ_values: &[u16]) {
     assert_eq!(record["voxels_changed_outside_blend_zone"], 0);
     assert_eq!(record["voxels_changed"], changed.iter().filter(|c| **c).count());
     assert!(record["voxels_changed"].as_u64() <= record["voxels_in_blend_zone"].as_u64());
+}
+
+/// Weights from a seed, for every tensor of the architecture.
+pub fn drawn(model: &Model, seed: u64) -> Tensors {
+    let tensor = |(name, shape): (String, Vec<usize>)| {
+        // Gains stay near 1, else the signal dies out; codes spread over about [-1, 1].
+        let (centre, spread) = match name.rsplit('.').next() {
+            Some("gamma") => (1.0, 0.1),
+            Some("embeddings") => (0.0, 0.5),
+            _ if name.contains("norm") && name.ends_with("weight") => (1.0, 0.1),
+            _ => (0.0, 0.1),
+        };
+        let mut numbers = vec![0.0; shape.iter().product()];
+        Stream::new(seed, 0, &name, 0).normals(&mut numbers);
+        (name, (shape, numbers.into_iter().map(|n| (centre + spread * n) as f32).collect()))
+    };
+    model.shapes().into_iter().map(tensor).collect()
 }
