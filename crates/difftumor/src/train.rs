@@ -58,12 +58,16 @@ impl Output {
             ("output.validate_every", self.validate_every),
             ("output.checkpoint_every", self.checkpoint_every),
         ];
-        match all.into_iter().find(|(_, n)| *n == 0) {
-            None => Ok(()),
-            Some((what, _)) => {
-                let (expected, found) = ("at least 1".into(), "0".into());
-                Err(difftumor_ct::Error::Argument { what: what.into(), expected, found }.into())
-            }
+        all.into_iter().try_for_each(|(what, n)| require(n > 0, what, "at least 1", n.to_string()))
+    }
+}
+
+/// An argument error about a setting, unless the rule holds.
+pub(crate) fn require(holds: bool, what: &str, expected: &str, found: String) -> Result<()> {
+    match holds {
+        true => Ok(()),
+        false => {
+            Err(difftumor_ct::Error::Argument { what: what.into(), expected: expected.into(), found }.into())
         }
     }
 }

@@ -87,15 +87,15 @@ pub fn train(
     let mut log = Log::open(&place.records(), first - 1, settings.steps)?;
     let (mut means, mut pace) = (Means::default(), Pace::start());
     for step in first..=settings.steps {
-        let batch = batches.next()?;
+        let batch = batches.take()?;
         means.add(&learner.step(settings, &schedule, &device, step, &batch)?);
         let last = step == settings.steps;
-        if last || step % settings.output.record_every == 0 {
+        if last || step.is_multiple_of(settings.output.record_every) {
             let mut metrics = means.take();
             metrics.extend(pace.since(step + 1 - first, batches.waited()));
             watch(&log.record(step, &metrics)?);
         }
-        if last || step % settings.output.validate_every == 0 {
+        if last || step.is_multiple_of(settings.output.validate_every) {
             let model = learner.ema.apply(settings.model.init(&place.device));
             let loss = fixed.loss(&model, &schedule);
             watch(&log.record(step, &[("validation_loss", loss)])?);
@@ -108,7 +108,7 @@ pub fn train(
                 Run::create(place.run.join("best"), &new, true)?;
             }
         }
-        if last || step % settings.output.checkpoint_every == 0 {
+        if last || step.is_multiple_of(settings.output.checkpoint_every) {
             learner.save(&checkpoints, step, &sha256)?;
         }
     }

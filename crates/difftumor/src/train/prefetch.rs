@@ -49,7 +49,7 @@ impl<T: Send + 'static> Prefetch<T> {
     ///
     /// # Panics
     /// After the last batch, and when a thread panicked.
-    pub fn next(&mut self) -> Result<T> {
+    pub fn take(&mut self) -> Result<T> {
         let start = Instant::now();
         let batch = loop {
             if let Some(batch) = self.early.remove(&self.next) {
@@ -63,7 +63,7 @@ impl<T: Send + 'static> Prefetch<T> {
         batch
     }
 
-    /// How long [`Prefetch::next`] has waited so far.
+    /// How long [`Prefetch::take`] has waited so far.
     pub fn waited(&self) -> Duration {
         self.waited
     }
@@ -82,7 +82,7 @@ mod tests {
                 if n == 9 { Err(Error::Exists { path: "x".into(), problem: "nine" }) } else { Ok(n) }
             });
             for n in 5..=40 {
-                match batches.next() {
+                match batches.take() {
                     Ok(got) => assert_eq!(got, n),
                     Err(e) => assert!(n == 9 && e.to_string().contains("nine")),
                 }

@@ -5,9 +5,9 @@ use crate::autoencoder::gan::GanWeights;
 use crate::autoencoder::perceptual::PerceptualConfig;
 use crate::error::Result;
 use crate::nn::optim::AdamConfig;
-use crate::train::Output;
 use crate::train::crops::CropSettings;
 use crate::train::learning_rate::LearningRate;
+use crate::train::{Output, require};
 use serde::{Deserialize, Serialize};
 
 /// Every number of the training. The default is the paper's, or the authors' code's where the paper is silent.
@@ -94,41 +94,31 @@ impl AutoencoderTraining {
         self.model.check()?;
         let unit = 1 << self.model.downsamplings;
         let side = self.crops.side_vox;
-        let problems = [
+        let rate = self.learning_rate.rate;
+        let fits = side > 0 && side.is_multiple_of(unit) && side <= 512;
+        let rules = [
+            (fits, "crops.side_vox", format!("a multiple of {unit} up to 512"), side.to_string()),
+            (self.discriminators.width > 0, "discriminators.width", "at least 1".into(), "0".into()),
+            (self.crops.scans > 0, "crops.scans", "at least 1".into(), "0".into()),
+            (self.crops.per_scan > 0, "crops.per_scan", "at least 1".into(), "0".into()),
             (
-                side == 0 || side % unit != 0 || side > 512,
-                "crops.side_vox",
-                format!("a multiple of {unit} up to 512"),
-                side.to_string(),
-            ),
-            (self.discriminators.width == 0, "discriminators.width", "at least 1".into(), "0".into()),
-            (self.crops.scans == 0, "crops.scans", "at least 1".into(), "0".into()),
-            (self.crops.per_scan == 0, "crops.per_scan", "at least 1".into(), "0".into()),
-            (
-                !(self.ema_decay >= 0.0 && self.ema_decay < 1.0),
+                (0.0..1.0).contains(&self.ema_decay),
                 "ema_decay",
                 "0 to below 1".into(),
                 self.ema_decay.to_string(),
             ),
+            (rate > 0.0, "learning_rate.rate", "above 0".into(), rate.to_string()),
             (
-                !(self.learning_rate.rate > 0.0),
-                "learning_rate.rate",
-                "above 0".into(),
-                self.learning_rate.rate.to_string(),
-            ),
-            (
-                !(self.max_gradient_norm > 0.0),
+                self.max_gradient_norm > 0.0,
                 "max_gradient_norm",
                 "above 0".into(),
                 self.max_gradient_norm.to_string(),
             ),
         ];
-        match problems.into_iter().find(|p| p.0) {
-            None => self.output.check(),
-            Some((_, what, expected, found)) => {
-                Err(difftumor_ct::Error::Argument { what: what.into(), expected, found }.into())
-            }
+        for (holds, what, expected, found) in rules {
+            require(holds, what, &expected, found)?;
         }
+        self.output.check()
     }
 
     pub(super) fn adam(&self) -> AdamConfig {

@@ -2,9 +2,9 @@
 use crate::diffusion::DiffusionConfig;
 use crate::error::Result;
 use crate::nn::optim::AdamConfig;
-use crate::train::Output;
 use crate::train::learning_rate::LearningRate;
 use crate::train::tumors::TumorCropSettings;
+use crate::train::{Output, require};
 use serde::{Deserialize, Serialize};
 
 /// Every number of the training. The default is the paper's, or the authors' code's where the paper is silent.
@@ -119,14 +119,5 @@ impl DiffusionTraining {
 
     pub(super) fn adam(&self) -> AdamConfig {
         AdamConfig { betas: self.betas, ..AdamConfig::default() }
-    }
-}
-
-fn require(holds: bool, what: &str, expected: &str, found: String) -> Result<()> {
-    match holds {
-        true => Ok(()),
-        false => {
-            Err(difftumor_ct::Error::Argument { what: what.into(), expected: expected.into(), found }.into())
-        }
     }
 }
