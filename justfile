@@ -15,7 +15,7 @@ bench *options:
 golden set="":
     {{ if set == "" { "" } else { "DIFFTUMOR_GOLDENS=" + quote(set) } }} cargo test --workspace golden -- --nocapture
 
-# The small goldens, and losses with all gradients, through wgpu: on a GPU, or on Mesa's lavapipe (software Vulkan, package
+# The small goldens, and one training step of each model, through wgpu: on a GPU, or on Mesa's lavapipe (software Vulkan, package
 # mesa-vulkan-drivers). A clean build takes a quarter of an hour on two cores.
 check-gpu:
     reference/check_gpu.sh

@@ -5,9 +5,9 @@
 //! Weights are random: times do not depend on them. `--medium` adds a tumor of 50 DDIM steps.
 use burn::tensor::{Device, Distribution, Tensor};
 use difftumor::autoencoder::AutoencoderConfig;
-use difftumor::diffusion::{Condition, DiffusionConfig, LatentScale, NoiseSource, Sampler, sample};
+use difftumor::diffusion::{Condition, DiffusionConfig, LatentScale, Sampler, sample};
 use difftumor_ct::blend::{blend_published, published_weight};
-use difftumor_ct::draws::{Draws, Stream};
+use difftumor_ct::draws::Stream;
 use difftumor_ct::tumor_mask::generate::{PAPER_RULES, generate};
 use difftumor_ct::tumor_mask::size::PAPER;
 use ndarray::Array3;
@@ -16,15 +16,6 @@ use std::time::Instant;
 /// As in the binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-struct Noise(Stream);
-impl NoiseSource for Noise {
-    fn normal(&mut self, n: usize) -> Vec<f32> {
-        let mut out = vec![0.0; n];
-        self.0.normals(&mut out);
-        out.into_iter().map(|v| v as f32).collect()
-    }
-}
 
 /// Peak resident memory in MB since the last reset, on Linux.
 fn peak_mb() -> f64 {
@@ -82,8 +73,8 @@ fn main() {
         drop(autoencoder.decode_within(latent.clone(), [24; 3], [72; 3]).into_data());
     });
     measure("blend", rounds, || drop(blend_published(&ct, &ct, &published_weight(&mask, 2.0))));
-    let whole = |config: &DiffusionConfig, noise: &mut Noise| {
-        let mask = generate(&organ, &PAPER_RULES[0], &[PAPER[1]], &mut noise.0).expect("an organ");
+    let whole = |config: &DiffusionConfig, noise: &mut Stream| {
+        let mask = generate(&organ, &PAPER_RULES[0], &[PAPER[1]], noise).expect("an organ");
         let mask_f = mask.mapv(|m| f32::from(u8::from(m)));
         let crop = difftumor::tensor::from_crop(&ct.mapv(|v| 2.0 * v - 1.0), &device);
         let condition = Condition::new(&autoencoder, crop, difftumor::tensor::from_crop(&mask_f, &device));
@@ -91,7 +82,7 @@ fn main() {
         let decoded = difftumor::tensor::to_crop(autoencoder.decode(scale.restore(x)));
         drop(blend_published(&ct, &decoded, &published_weight(&mask, 2.0)));
     };
-    let mut noise = Noise(Stream::new(2, 0, "bench", 0));
+    let mut noise = Stream::new(2, 0, "bench", 0);
     measure("whole early tumor (4 steps)", rounds, || whole(&early, &mut noise));
     if args.iter().any(|a| a == "--medium") {
         let medium = DiffusionConfig {

@@ -4,6 +4,7 @@ pub mod config;
 pub mod objective;
 pub mod sampler;
 pub mod schedule;
+pub mod train;
 pub mod unet;
 
 pub use condition::{Condition, LatentScale};

@@ -234,6 +234,15 @@ impl Run {
         Ok(section)
     }
 
+    /// What this Run is made from, to put it into another.
+    ///
+    /// # Errors
+    /// As [`Run::load_tensors`].
+    pub fn to_new(&self) -> Result<NewRun> {
+        let Manifest { licence, model, origin, training, .. } = self.manifest.clone();
+        Ok(NewRun { model, licence, origin, training, tensors: self.load_tensors()?, autoencoder: None })
+    }
+
     /// Replaces the weights of a Run that is being trained, or makes the Run: a new file, then the description that names
     /// it, and only then the old file goes, so that the Run can be opened at any time. The autoencoder inside of a diffusion
     /// Run must be the one that is there.

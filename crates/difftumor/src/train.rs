@@ -12,6 +12,7 @@
 //!     events.out.tfevents.difftumor      the same for TensorBoard
 //!     samples/STEP.png                   pictures
 //! ```
+pub mod cache;
 pub mod checkpoint;
 pub mod crops;
 mod events;
@@ -21,6 +22,7 @@ pub mod pictures;
 pub mod prefetch;
 pub mod scans;
 pub mod settings;
+pub mod tumors;
 
 use crate::error::{Error, Result};
 use burn::tensor::Device;
@@ -66,13 +68,15 @@ impl Output {
     }
 }
 
-/// Where and how a training runs. Nothing here changes what it learns.
+/// Where and how a training runs, and what from.
 #[derive(Debug, Clone)]
 pub struct TrainingPlace {
     /// The Run directory.
     pub run: PathBuf,
     /// Whether to go on with the training that is there. Otherwise the directory must be empty or missing.
     pub resume: bool,
+    /// A Run of the same architecture whose weights a new training starts from.
+    pub init: Option<PathBuf>,
     /// Where the model is trained.
     pub device: Device,
     /// Threads that make batches ahead.

@@ -9,6 +9,8 @@
 //! to 5e-6 where there are no bends (`nn_*gradients*`).
 #[path = "common/golden.rs"]
 mod golden;
+#[path = "common/models.rs"]
+mod models;
 #[path = "common/rule.rs"]
 mod rule;
 
@@ -23,10 +25,11 @@ use difftumor::autoencoder::perceptual::{LpipsConfig, Perceptual};
 use difftumor::autoencoder::{Autoencoder, AutoencoderConfig};
 use difftumor::nn::loss::mean_absolute_error;
 use difftumor::nn::slices::slices;
-use difftumor::nn::state::{fill, read, read_gradients};
+use difftumor::nn::state::{fill, read};
 use difftumor::run::Tensors;
 use difftumor_ct::draws::Draws;
 use golden::{Golden, goldens};
+use models::gradients_of;
 use rule::{hash_sym, rule_value};
 
 const TERM: f32 = 1e-5;
@@ -140,10 +143,10 @@ fn golden_generator_pass() {
         compare_codebook(&g, &m.autoencoder, &r);
 
         let gradients = terms.total.backward();
-        let mut all = read_gradients(&m.autoencoder, &gradients, Autoencoder::published_name);
-        all.extend(read_gradients(&m.discriminators, &gradients, Discriminators::published_name));
+        let mut all = gradients_of(&m.autoencoder, &gradients, Autoencoder::published_name);
+        all.extend(gradients_of(&m.discriminators, &gradients, Discriminators::published_name));
         compare_gradients(&g, "grad.", "grad_norms", &all);
-        let frozen = read_gradients(&m.perceptual, &gradients, Perceptual::published_name);
+        let frozen = gradients_of(&m.perceptual, &gradients, Perceptual::published_name);
         assert!(frozen.is_empty(), "the perceptual network is frozen");
         g.done();
     }
@@ -261,9 +264,9 @@ fn golden_discriminator_pass() {
         g.compare("loss.D.log_d_video_loss", &values(&loss.volume), TERM);
         g.compare("loss.D.discloss", &values(&loss.total), TERM);
         let gradients = loss.total.backward();
-        let all = read_gradients(&m.discriminators, &gradients, Discriminators::published_name);
+        let all = gradients_of(&m.discriminators, &gradients, Discriminators::published_name);
         compare_gradients(&g, "dgrad.", "disc_grad_norms", &all);
-        let none = read_gradients(&m.autoencoder, &gradients, Autoencoder::published_name);
+        let none = gradients_of(&m.autoencoder, &gradients, Autoencoder::published_name);
         assert!(none.is_empty(), "the reconstruction is detached");
         g.done();
     }

@@ -5,10 +5,12 @@
 //! and for DDIM, whose values reach hundreds, 1e-5 of the largest value.
 #[path = "common/golden.rs"]
 mod golden;
+#[path = "common/models.rs"]
+mod models;
 #[path = "common/rule.rs"]
 mod rule;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use difftumor::autoencoder::{Autoencoder, AutoencoderConfig};
 use difftumor::diffusion::sampler::{NoiseSource, sample_watched};
 use difftumor::diffusion::unet::bucket;
@@ -20,6 +22,7 @@ use difftumor::state_dict;
 use difftumor::tensor::to_crop;
 use difftumor_ct::blend::{blend_published, published_weight};
 use golden::{by_rule, goldens};
+use models::device;
 use ndarray::Array3;
 use rule::rule_value;
 use safetensors::tensor::{Dtype, TensorView};
@@ -27,11 +30,6 @@ use std::sync::OnceLock;
 
 const NETWORK: f32 = 1e-4;
 const DDPM_STATE: f32 = 2e-3;
-
-/// The CPU, or the device that `DIFFTUMOR_DEVICE` names (as `--device`).
-fn device() -> Device {
-    difftumor::device::parse(&std::env::var("DIFFTUMOR_DEVICE").unwrap_or("cpu".into())).unwrap()
-}
 
 /// A Run with the weight rule's numbers, made once by importing a file in the published layout: the tensors of
 /// `ema`-style diffusion files under `denoise_fn.` and `vqgan.`. `DIFFTUMOR_GOLDEN_RUN` names another one, imported

@@ -2,36 +2,21 @@
 //! of the published code differs from its f32 goldens by less than 1e-5; suggested is 1e-4.
 #[path = "common/golden.rs"]
 mod golden;
+#[path = "common/models.rs"]
+mod models;
 #[path = "common/rule.rs"]
 mod rule;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use difftumor::nn::state::{fill, read, read_gradients};
-use difftumor::run::Tensors;
 use difftumor::segmentation::{Unet, UnetConfig, dice_ce};
 use golden::goldens;
-use rule::{hash_sym, rule_value};
+use models::{device, gradients, with_rule_weights};
+use rule::hash_sym;
 
 const NETWORK: f32 = 1e-4;
 
-/// The CPU, or the device that `DIFFTUMOR_DEVICE` names (as `--device`).
-fn device() -> Device {
-    difftumor::device::parse(&std::env::var("DIFFTUMOR_DEVICE").unwrap_or("cpu".into())).unwrap()
-}
-
 fn unet(device: &Device) -> Unet {
-    let name = Unet::published_name(4);
-    let model = UnetConfig::default().init(device);
-    let state: Tensors = read(&model, name)
-        .into_iter()
-        .map(|(name, (shape, _))| {
-            let values = rule_value(&name, &shape).unwrap();
-            (name, (shape, values))
-        })
-        .collect();
-    let (model, mismatch) = fill(model, state, name);
-    assert!(mismatch.is_empty(), "{mismatch}");
-    model
+    with_rule_weights(UnetConfig::default().init(device), Unet::published_name(4))
 }
 
 fn t5(values: &[f32], shape: [usize; 5], device: &Device) -> Tensor<5> {
@@ -73,13 +58,14 @@ fn unet_gradients_agree() {
     let labels = Tensor::<4, Int>::from_data(TensorData::new(labels, [2, 32, 32, 48]), &device);
     let loss = dice_ce(model.forward(x), labels);
     assert!((f64::from(loss.clone().into_scalar::<f32>()) - want["loss"].as_f64().unwrap()).abs() < 1e-5);
-    let gradients = read_gradients(&model, &loss.backward(), Unet::published_name(4));
+    let gradients = gradients(&model, &loss, Unet::published_name(4));
     assert_eq!(gradients.len(), 63);
     let norm = |name: &str| want[name][0].as_f64().unwrap();
     let largest = gradients.keys().map(|n| norm(n)).fold(0.0, f64::max);
-    for (name, (shape, found)) in &gradients {
+    for (name, found) in &gradients {
         let found_norm = found.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-        let products = found.iter().zip(hash_sym(name, shape)).map(|(g, s)| f64::from(*g) * f64::from(s));
+        let products =
+            found.iter().zip(hash_sym(name, &[found.len()])).map(|(g, s)| f64::from(*g) * f64::from(s));
         // Biases before a norm have no gradient but rounding: measured against the others'.
         let scale = 5e-5 * (norm(name) + 1e-3 * largest);
         let product = want[name][1].as_f64().unwrap();

@@ -5,39 +5,25 @@
 //! and the L1 loss's gradient is a sign, so that predictions near their target count fully.
 #[path = "common/golden.rs"]
 mod golden;
+#[path = "common/models.rs"]
+mod models;
 #[path = "common/rule.rs"]
 mod rule;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use difftumor::diffusion::objective::{diffuse, noise_loss};
 use difftumor::diffusion::{DiffusionConfig, Schedule, Unet3d};
-use difftumor::nn::state::{fill, read, read_gradients};
-use difftumor::run::Tensors;
 use difftumor::segmentation::dice_ce;
 use golden::{Golden, goldens};
-use rule::rule_value;
+use models::{gradients, with_rule_weights};
+use std::collections::BTreeMap;
 
 const LOSS: f32 = 1e-5;
 const GRADIENT: f64 = 2e-5;
 
-/// The CPU, or the device that `DIFFTUMOR_DEVICE` names (as `--device`), recording gradients.
+/// The device under test, recording gradients.
 fn device() -> Device {
-    let name = std::env::var("DIFFTUMOR_DEVICE").unwrap_or("cpu".into());
-    difftumor::device::parse(&name).unwrap().autodiff()
-}
-
-/// A model with the weight rule's numbers.
-fn by_rule<M: burn::module::Module>(model: M, published: impl Fn(&str) -> String + Copy) -> M {
-    let state: Tensors = read(&model, published)
-        .into_iter()
-        .map(|(name, (shape, _))| {
-            let values = rule_value(&name, &shape).unwrap();
-            (name, (shape, values))
-        })
-        .collect();
-    let (model, mismatch) = fill(model, state, published);
-    assert!(mismatch.is_empty(), "{mismatch}");
-    model
+    models::device().autodiff()
 }
 
 fn t5(g: &Golden, name: &str) -> Tensor<5> {
@@ -55,12 +41,12 @@ fn norm(v: &[f32]) -> f64 {
 }
 
 /// Full gradients where the file has them, and the norms of all others.
-fn compare_gradients(g: &Golden, ours: &Tensors) {
+fn compare_gradients(g: &Golden, ours: &BTreeMap<String, Vec<f32>>) {
     let norms: serde_json::Value = serde_json::from_str(&g.meta["grad_norms"]).unwrap();
     let norms = norms.as_object().unwrap();
     let largest_norm = norms.values().filter_map(serde_json::Value::as_f64).fold(0.0, f64::max);
     let mut worst = (0.0, String::new());
-    for (name, (_, values)) in ours {
+    for (name, values) in ours {
         if let Some((_, want)) = g.find(&format!("grad.{name}")) {
             let largest = want.iter().fold(0f32, |m, v| m.max(v.abs()));
             g.compare(&format!("grad.{name}"), values, (GRADIENT * f64::from(largest)) as f32);
@@ -83,7 +69,7 @@ fn compare_gradients(g: &Golden, ours: &Tensors) {
 #[test]
 fn golden_diffusion_loss() {
     for g in goldens("diffusion_loss", &[]) {
-        let unet: Unet3d = by_rule(DiffusionConfig::default().init(&device()), Unet3d::published_name);
+        let unet = with_rule_weights(DiffusionConfig::default().init(&device()), Unet3d::published_name);
         let schedule = Schedule::cosine(DiffusionConfig::default().timesteps);
         let t: Vec<usize> = g.get("t").1.iter().map(|t| *t as usize).collect();
         let (z0, noise, cond) = (t5(&g, "z0"), t5(&g, "noise"), t5(&g, "cond"));
@@ -91,8 +77,7 @@ fn golden_diffusion_loss() {
         g.compare("x_t", &x.inner().into_data().try_to_vec::<f32>().unwrap(), 1e-6);
         let loss = noise_loss(&unet, &schedule, z0, cond, &t, noise);
         g.compare("loss_l1", &[loss.clone().into_scalar::<f32>()], LOSS);
-        let gradients = read_gradients(&unet, &loss.backward(), Unet3d::published_name);
-        compare_gradients(&g, &gradients);
+        compare_gradients(&g, &gradients(&unet, &loss, Unet3d::published_name));
         g.done();
     }
 }

@@ -1,12 +1,17 @@
 //! The perceptual distance without trained weights: what it finds alike, and the whole loss with and without its parts.
+#[path = "common/models.rs"]
+mod models;
+#[path = "common/rule.rs"]
+mod rule;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use difftumor::autoencoder::gan::{Discriminators, GanWeights, GeneratorTerms, generator_terms};
 use difftumor::autoencoder::objective::{Reconstruction, reconstruct};
 use difftumor::autoencoder::random_features::RandomFeatures;
 use difftumor::autoencoder::{Autoencoder, AutoencoderConfig, Perceptual, PerceptualConfig};
-use difftumor::nn::state::read_gradients;
 use difftumor_ct::draws::{Draws, Stream};
+use models::gradients_of;
 
 const SIDE: usize = 96;
 
@@ -107,8 +112,8 @@ fn parts_that_are_off_are_zero_and_frozen_ones_get_no_gradient() {
     let sum = two + all.map(value).iter().sum::<f32>();
     assert!((value(&whole.total) - sum).abs() < 1e-5 * sum.abs()); // another order of five additions
     let gradients = whole.total.backward();
-    assert!(read_gradients(&discriminators, &gradients, Discriminators::published_name).is_empty());
-    assert!(!read_gradients(&case.autoencoder, &gradients, Autoencoder::published_name).is_empty());
+    assert!(gradients_of(&discriminators, &gradients, Discriminators::published_name).is_empty());
+    assert!(!gradients_of(&case.autoencoder, &gradients, Autoencoder::published_name).is_empty());
 }
 
 #[test]
@@ -145,7 +150,7 @@ fn the_loss_and_its_gradients_do_not_depend_on_the_threads() {
             );
             let gradients = terms.total.backward();
             let dx = fake.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap();
-            let of_weights = read_gradients(&discriminators, &gradients, Discriminators::published_name);
+            let of_weights = gradients_of(&discriminators, &gradients, Discriminators::published_name);
             (terms.total.into_scalar::<f32>().to_bits(), dx, of_weights)
         })
     };

@@ -2,18 +2,9 @@
 use super::{Run, device, random, run};
 use burn::tensor::Tensor;
 use difftumor::autoencoder::{Autoencoder, AutoencoderConfig};
-use difftumor::diffusion::{Condition, DiffusionConfig, LatentScale, NoiseSource, sample};
-use difftumor_ct::draws::{Draws, Stream};
+use difftumor::diffusion::{Condition, DiffusionConfig, LatentScale, sample};
+use difftumor_ct::draws::Stream;
 use std::hint::black_box;
-
-struct Noise(Stream);
-impl NoiseSource for Noise {
-    fn normal(&mut self, n: usize) -> Vec<f32> {
-        let mut out = vec![0.0; n];
-        self.0.normals(&mut out);
-        out.into_iter().map(|v| v as f32).collect()
-    }
-}
 
 /// Condition, four U-Net calls, decoding, for the items of a batch.
 fn early_tumors(autoencoder: Autoencoder, image: Tensor<5>) -> Run {
@@ -23,7 +14,7 @@ fn early_tumors(autoencoder: Autoencoder, image: Tensor<5>) -> Run {
     let mask = Tensor::<5>::zeros([batch, 1, 96, 96, 96], &device());
     let cube = [0..batch, 0..1, 40..56, 40..56, 40..56];
     let mask = mask.slice_assign(cube, Tensor::<5>::ones([batch, 1, 16, 16, 16], &device()));
-    let mut noise = Noise(Stream::new(1, 0, "versus", 0));
+    let mut noise = Stream::new(1, 0, "versus", 0);
     run(move || {
         let condition = Condition::new(&autoencoder, image.clone(), mask.clone());
         let x = sample(&unet, &config, &condition, &mut noise);

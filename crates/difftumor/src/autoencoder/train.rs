@@ -7,15 +7,16 @@ use super::{Autoencoder, AutoencoderConfig};
 use crate::error::{Error, Result};
 use crate::nn::ema::Ema;
 use crate::nn::optim::{Adam, AdamConfig};
+use crate::nn::state::fill_from_run;
 use crate::nn::{params, state};
 use crate::run::{Model, NewRun, Run, Tensors, Training};
 use crate::tensor::{from_crop, to_crop};
 use crate::train::checkpoint::{Checkpoint, Checkpoints};
 use crate::train::crops::{self, CropBatch, CropSettings};
 use crate::train::learning_rate::LearningRate;
-use crate::train::log::{Log, Pace, Progress};
+use crate::train::log::{Log, Means, Pace, Progress};
 use crate::train::prefetch::Prefetch;
-use crate::train::scans::{ScanCache, TrainingScan};
+use crate::train::scans::{TrainingScan, cache};
 use crate::train::{Output, TrainingPlace, pictures, settings};
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -24,6 +25,7 @@ use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::label::OrganSpec;
 use ndarray::{Array3, Axis};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Settings that may change when a training is resumed: they say how long and how often, not what.
@@ -119,6 +121,8 @@ pub struct AutoencoderData {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct State {
     best_psnr_db: Option<f64>,
+    /// Whether the codebook has been filled: a resumed training must not fill it again (pitfall B6).
+    codebook_filled: bool,
 }
 
 /// Everything that changes from step to step.
@@ -128,6 +132,7 @@ struct Learner {
     ema: Ema,
     adversary: Option<Adversary>,
     perceptual: Option<Perceptual>,
+    codebook_filled: bool,
     best_psnr_db: Option<f64>,
 }
 
@@ -205,25 +210,24 @@ pub fn train(
     let device = place.device.clone().autodiff();
     crate::memory::keep_freed();
     let (mut learner, first) = match checkpoints.latest()? {
-        None => (Learner::new(settings, &device)?, 1),
+        None => (Learner::new(settings, &device)?.start_from(place.init.as_deref())?, 1),
         Some(checkpoint) => (Learner::restore(settings, &device, &checkpoint)?, checkpoint.step + 1),
     };
-    let cache =
-        ScanCache::new(data.scans.clone(), data.organs.clone(), settings.crops.side_vox, place.cache_bytes);
+    let scans = cache(data.scans.clone(), data.organs.clone(), settings.crops.side_vox, place.cache_bytes);
     let fixed = validation_crops(&data, settings, place.cache_bytes)?;
     let (crops, seed) = (settings.crops, settings.seed);
-    let cache = Arc::new(cache);
+    let scans = Arc::new(scans);
     let mut batches = Prefetch::new(first, settings.steps, place.threads, move |step| {
-        crops::batch(&cache, &crops, seed, step)
+        crops::batch(&scans, &crops, seed, step)
     });
     let mut log = Log::open(&place.records(), first - 1, settings.steps)?;
-    let mut pace = Pace::start();
+    let (mut means, mut pace) = (Means::default(), Pace::start());
     for step in first..=settings.steps {
         let batch = batches.next()?;
-        let metrics = learner.step(settings, &device, step, &batch)?;
+        means.add(&learner.step(settings, &device, step, &batch)?);
         let last = step == settings.steps;
         if last || step % settings.output.record_every == 0 {
-            let mut metrics = metrics;
+            let mut metrics = means.take();
             metrics.extend(pace.since(step + 1 - first, batches.waited()));
             watch(&log.record(step, &metrics)?);
         }
@@ -272,7 +276,27 @@ impl Learner {
             }
         }
         let ema = Ema::new(&model);
-        Ok(Self { ema, optimizer: settings.adam().init(), model, adversary, perceptual, best_psnr_db: None })
+        Ok(Self {
+            ema,
+            optimizer: settings.adam().init(),
+            model,
+            adversary,
+            perceptual,
+            codebook_filled: false,
+            best_psnr_db: None,
+        })
+    }
+
+    /// The same with the weights of a Run, if there is one, and its codebook.
+    fn start_from(mut self, run: Option<&Path>) -> Result<Self> {
+        if let Some(dir) = run {
+            let run = Run::open(dir)?;
+            run.autoencoder_config()?;
+            self.model = fill_from_run(self.model, &run, Autoencoder::published_name)?;
+            self.ema = Ema::new(&self.model);
+            self.codebook_filled = true;
+        }
+        Ok(self)
     }
 
     fn restore(settings: &AutoencoderTraining, device: &Device, from: &Checkpoint) -> Result<Self> {
@@ -302,8 +326,16 @@ impl Learner {
             fits(difference)?;
             adversary = Some(Adversary { networks, optimizer });
         }
-        let best_psnr_db = from.state::<State>()?.best_psnr_db;
-        Ok(Self { model, optimizer, ema, adversary, perceptual: fresh.perceptual, best_psnr_db })
+        let State { best_psnr_db, codebook_filled } = from.state()?;
+        Ok(Self {
+            model,
+            optimizer,
+            ema,
+            adversary,
+            perceptual: fresh.perceptual,
+            codebook_filled,
+            best_psnr_db,
+        })
     }
 
     fn save(&self, checkpoints: &Checkpoints, step: u64) -> Result<()> {
@@ -316,7 +348,11 @@ impl Learner {
             parts.push(("discriminators", state::read(&a.networks, str::to_string)));
             parts.push(("discriminators-optimizer", a.optimizer.state()));
         }
-        checkpoints.save(step, &parts, &State { best_psnr_db: self.best_psnr_db })
+        checkpoints.save(
+            step,
+            &parts,
+            &State { best_psnr_db: self.best_psnr_db, codebook_filled: self.codebook_filled },
+        )
     }
 
     /// One step: a forward pass of the autoencoder that serves both losses (the published code makes two), a backward pass and
@@ -332,7 +368,8 @@ impl Learner {
         let mut draws = Stream::new(settings.seed, step, "codebook", 0);
         let [codes, channels] = self.model.codebook().embeddings.val().dims();
         let quantised = step >= settings.quantise_from_step;
-        if step == settings.quantise_from_step.max(1) {
+        if quantised && !self.codebook_filled {
+            self.codebook_filled = true;
             let z = self.model.encode(x.clone()).without_autodiff();
             let first = donors(&rows(&z), codes, channels, &mut draws);
             let codebook = self.model.codebook().clone().initialise(&settings.codebook, first);
@@ -466,11 +503,11 @@ fn validation_crops(
     cache_bytes: usize,
 ) -> Result<Vec<Array3<f32>>> {
     let scans = if data.validation.is_empty() { &data.scans } else { &data.validation };
-    let cache = ScanCache::new(scans.clone(), vec![], settings.crops.side_vox, cache_bytes);
+    let scans = cache(scans.clone(), vec![], settings.crops.side_vox, cache_bytes);
     let how = CropSettings { scans: 1, per_scan: 1, rotated_share: 0.0, ..settings.crops };
     let mut crops = vec![];
     for k in 1..=FIXED_CROPS as u64 {
-        crops.extend(crops::batch(&cache, &how, settings.seed ^ 0x5A5A, k)?.crops);
+        crops.extend(crops::batch(&scans, &how, settings.seed ^ 0x5A5A, k)?.crops);
     }
     Ok(crops)
 }

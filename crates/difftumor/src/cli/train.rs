@@ -2,11 +2,13 @@
 use super::{argument, bad, print};
 use clap::Subcommand;
 use difftumor::autoencoder::train::{self as autoencoder, AutoencoderData, AutoencoderTraining};
-use difftumor::dataset::Dataset;
+use difftumor::dataset::{CaseSource, Dataset};
+use difftumor::diffusion::train::{self as diffusion, DiffusionData, DiffusionTraining};
 use difftumor::train::TrainingPlace;
 use difftumor::train::log::Progress;
 use difftumor::train::scans::{self, TrainingScan};
 use difftumor::train::settings;
+use difftumor::train::tumors::TumorLabels;
 use difftumor::{Result, device};
 use difftumor_ct::label::OrganSpec;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
@@ -23,6 +25,8 @@ pub struct Arguments {
 enum Trained {
     /// Stage 1: learn to turn CTs into latents and back, from scans without any annotation
     Autoencoder(AutoencoderArguments),
+    /// Stage 2: learn to paint tumors into latents, from one annotated tumor on
+    Diffusion(DiffusionArguments),
 }
 
 /// What all trainings take.
@@ -40,6 +44,9 @@ struct Common {
     /// Go on from the latest checkpoint in RUN; `steps` and `output` may differ from before
     #[arg(long)]
     resume: bool,
+    /// Run of the same architecture whose weights a new training starts from
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    init: Option<PathBuf>,
     /// Terms under which the weights may be used, written into the Run
     #[arg(long, value_name = "TEXT", default_value = "not stated")]
     licence: String,
@@ -73,9 +80,31 @@ pub struct AutoencoderArguments {
     common: Common,
 }
 
+#[derive(Debug, clap::Args)]
+pub struct DiffusionArguments {
+    /// Tables of annotated cases with the columns id, ct and labels, as `index --stage` writes them
+    #[arg(long, value_name = "CSV", num_args = 1.., required = true)]
+    cases: Vec<PathBuf>,
+    /// The same of cases to measure on, which are never trained on
+    #[arg(long, value_name = "CSV", num_args = 1..)]
+    validate: Vec<PathBuf>,
+    /// Run of the autoencoder; a copy goes into the new Run
+    #[arg(long, value_name = "RUN")]
+    autoencoder: PathBuf,
+    /// Value of the organ in the label files
+    #[arg(long, value_name = "VALUE", default_value_t = 1)]
+    organ_label: u16,
+    /// Value of the tumors in the label files
+    #[arg(long, value_name = "VALUE", default_value_t = 2)]
+    tumor_label: u16,
+    #[command(flatten)]
+    common: Common,
+}
+
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     match &a.model {
         Trained::Autoencoder(a) => train_autoencoder(a, bars),
+        Trained::Diffusion(a) => train_diffusion(a, bars),
     }
 }
 
@@ -96,6 +125,30 @@ fn train_autoencoder(a: &AutoencoderArguments, bars: &MultiProgress) -> anyhow::
     let data = AutoencoderData { scans, organs, validation: scans::list(&a.validate)? };
     let bar = Bar::new(settings.steps, bars);
     let run = autoencoder::train(&place, &settings, data, &|p| bar.show(p))?;
+    bar.bar.finish_and_clear();
+    finish(run.dir(), settings.steps)
+}
+
+fn train_diffusion(a: &DiffusionArguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
+    let settings: DiffusionTraining =
+        settings::read(a.common.config.as_deref(), &a.common.set).map_err(bad)?;
+    settings.check().map_err(bad)?;
+    let place = a.common.place()?;
+    let cases = |tables: &[PathBuf]| -> Result<Vec<CaseSource>> {
+        let mut all = vec![];
+        for table in tables {
+            all.extend(Dataset::table(table)?.cases);
+        }
+        Ok(all)
+    };
+    let data = DiffusionData {
+        cases: cases(&a.cases)?,
+        validation: cases(&a.validate)?,
+        labels: TumorLabels { organ: a.organ_label, tumor: a.tumor_label },
+        autoencoder: a.autoencoder.clone(),
+    };
+    let bar = Bar::new(settings.steps, bars);
+    let run = diffusion::train(&place, &settings, data, &|p| bar.show(p))?;
     bar.bar.finish_and_clear();
     finish(run.dir(), settings.steps)
 }
@@ -124,6 +177,7 @@ impl Common {
         Ok(TrainingPlace {
             run: self.out.clone(),
             resume: self.resume,
+            init: self.init.clone(),
             device: device::parse(&self.device).map_err(bad)?,
             threads: self.threads,
             cache_bytes: (self.cache_gb * 1e9) as usize,

@@ -1,5 +1,6 @@
 //! What the diffusion model learns: the noise in noised latents (paper Eq. 5 and 6; spec/diffusion.md section 4).
 use super::{Schedule, Unet3d};
+use crate::nn::loss::mean_absolute_error;
 use burn::tensor::{Tensor, TensorData};
 
 /// Latents after step `t` of the forward process, one step for each item: `sqrt(ᾱ_t)·z0 + sqrt(1-ᾱ_t)·noise` (Eq. 5).
@@ -29,5 +30,5 @@ pub fn noise_loss(
     noise: Tensor<5>,
 ) -> Tensor<1> {
     let x = diffuse(schedule, z0, noise.clone(), t);
-    (unet.forward(x, t, condition) - noise).abs().mean()
+    mean_absolute_error(unet.forward(x, t, condition), noise)
 }

@@ -2,12 +2,21 @@
 //! model's error by 263 before it is clamped (pitfall B14).
 use super::{Condition, DdimSteps, DiffusionConfig, Sampler, Schedule, Unet3d};
 use burn::tensor::{Device, Tensor, TensorData};
+use difftumor_ct::draws::Draws;
 
 /// Where standard normal noise comes from. It is drawn on the CPU, so the same seed gives the same picture on every
 /// device; tests replay stored noise.
 pub trait NoiseSource {
     /// The next `n` standard normal numbers.
     fn normal(&mut self, n: usize) -> Vec<f32>;
+}
+
+impl<D: Draws> NoiseSource for D {
+    fn normal(&mut self, n: usize) -> Vec<f32> {
+        let mut out = vec![0f64; n];
+        self.normals(&mut out);
+        out.into_iter().map(|v| v as f32).collect()
+    }
 }
 
 /// What a sampler has done after a model call, for those who watch.

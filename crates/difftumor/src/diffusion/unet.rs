@@ -4,6 +4,7 @@
 //! along F is what joins the slices.
 use super::DiffusionConfig;
 use crate::error::Result;
+use crate::nn::activation::{Activation, activate};
 use crate::nn::attention::{Axis, Positions};
 use crate::nn::joined::join;
 use crate::nn::state::fill_from_run;
@@ -13,7 +14,7 @@ use crate::nn::{
 };
 use crate::run::Run;
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::activation::{gelu, silu};
+use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// Buckets and reach of the relative position bias (T5's, bidirectional).
@@ -219,7 +220,7 @@ impl Unet3d {
             values.extend((0..half).map(|j| angle(j).cos() as f32));
         }
         let x = Tensor::from_data(TensorData::new(values, [t.len(), 2 * half]), device);
-        self.time_2.forward(gelu(self.time_1.forward(x)))
+        self.time_2.forward(activate(self.time_1.forward(x), &Activation::Gelu))
     }
 
     /// Rotary angles and relative position bias of a depth of `n`, shared by every depth attention.

@@ -1,10 +1,10 @@
 //! `x + Attention(LayerNorm(x))` along the depth or within slices, fused on the CPU with its gradients.
 use super::conv3d::{per_item, uniform};
+use super::cpu::Values;
 pub use super::cpu::attention::Axis;
 use super::cpu::attention::{Kind, Weights, attention};
 use super::cpu::attention_grad::attention_gradients;
 use super::cpu::tape::{Gradient, Operand, record};
-use super::cpu::{Values, tensor};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
@@ -104,8 +104,8 @@ impl Attention {
             Operand::of(&self.gamma.val())?,
             Operand::of(&self.to_qkv.val())?,
             Operand::of(&self.to_out.val())?,
-            self.out_bias.as_ref().map_or_else(|| Some(absent()), |b| Operand::of(&b.val()))?,
-            positions.map_or_else(|| Some(absent()), |p| Operand::of(&p.bias))?,
+            self.out_bias.as_ref().map_or_else(|| Some(Operand::absent()), |b| Operand::of(&b.val()))?,
+            positions.map_or_else(|| Some(Operand::absent()), |p| Operand::of(&p.bias))?,
         ];
         let rotary = match positions {
             Some(p) => Some((Operand::of(&p.rotary.0)?.values(), Operand::of(&p.rotary.1)?.values())),
@@ -178,11 +178,6 @@ impl Attention {
     }
 }
 
-/// Stands for an operand that the layer lacks.
-fn absent() -> Operand {
-    Operand::of(&tensor(vec![0.0], [1])).expect("a CPU tensor")
-}
-
 /// What the kernels need, in the forward pass and again in the backward pass.
 struct Saved {
     /// x, gamma, to_qkv, to_out, out_bias, bias of the scores; the last two may be absent.
@@ -228,14 +223,13 @@ impl Saved {
         let (weights, kind) = self.weights();
         let x = self.operands[0].get();
         let found = attention_gradients(x, grad, [c, f, h * w], self.config.axis, &weights, &kind);
-        let given = |yes: bool, v: Vec<f32>| if yes { Gradient::Of(v) } else { Gradient::None };
         [
             Gradient::Of(found.x),
             Gradient::Of(found.gamma),
             Gradient::Of(found.to_qkv),
             Gradient::Of(found.to_out),
-            given(self.out_bias, found.out_bias),
-            given(self.rotary.is_some(), found.bias),
+            Gradient::when(self.out_bias, || found.out_bias),
+            Gradient::when(self.rotary.is_some(), || found.bias),
         ]
     }
 }

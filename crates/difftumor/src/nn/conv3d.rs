@@ -126,7 +126,7 @@ impl Conv3d {
             cpu::conv::conv3d(item, n, weight.get(), bias.get(), &g, r)
         });
         let (inputs, weights) = (weight.is_tracked().then(|| x.values()), weight.values());
-        let residual = residual.unwrap_or_else(|| Operand::constant(vec![]));
+        let residual = residual.unwrap_or_else(Operand::absent);
         record([x, weight, bias, residual], out, [b, co, d2, h2, w2], move |gradient, wanted| {
             [
                 Gradient::when(wanted[0], || conv_grad::data(gradient, n, weights.get(), co, &g)),

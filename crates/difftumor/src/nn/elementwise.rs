@@ -35,9 +35,7 @@ pub fn cat_channels<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
         let mut shape = sides;
         shape[1] += other[1];
         return record([x, y], out, shape, move |g, [a_wanted, b_wanted]| {
-            let part = |wanted, first, len| {
-                if wanted { Gradient::Of(kernels::part(g, items, first, len)) } else { Gradient::None }
-            };
+            let part = |wanted, first, len| Gradient::when(wanted, || kernels::part(g, items, first, len));
             [part(a_wanted, 0, n), part(b_wanted, n, m)]
         });
     }

@@ -1,5 +1,4 @@
 //! LayerNorm: over the last axis (Swin blocks) and over the channels of volumes (diffusion attention).
-use super::activation::absent;
 use super::cpu::Values;
 use super::cpu::channel_norm::ChannelNorm;
 use super::cpu::layer_norm::RowNorm;
@@ -34,10 +33,6 @@ impl LayerNorm {
     }
 }
 
-fn wanted(wanted: bool, values: Vec<f32>) -> Gradient {
-    if wanted { Gradient::Of(values) } else { Gradient::None }
-}
-
 /// LayerNorm over the last axis with biased variance; `affine` are weight and bias `[C]`.
 ///
 /// # Shapes
@@ -49,7 +44,7 @@ pub fn layer_norm<const D: usize>(
 ) -> Tensor<D> {
     let channels = x.dims()[D - 1];
     let operands = match &affine {
-        None => Some((absent(), absent())),
+        None => Some((Operand::absent(), Operand::absent())),
         Some((weight, bias)) => {
             assert_eq!([weight.dims(), bias.dims()], [[channels]; 2], "affine of {channels} channels");
             Operand::of(weight).zip(Operand::of(bias))
@@ -64,7 +59,11 @@ pub fn layer_norm<const D: usize>(
             let [x, weight, bias] = kept.each_ref().map(Values::get);
             let affine = has_affine.then_some((weight, bias));
             let found = RowNorm { channels, eps, affine }.gradients(x, &moments, g);
-            [wanted(of_x, found.x), wanted(of_weight, found.weight), wanted(of_bias, found.bias)]
+            [
+                Gradient::when(of_x, || found.x),
+                Gradient::when(of_weight, || found.weight),
+                Gradient::when(of_bias, || found.bias),
+            ]
         });
     }
     let (var, mean) = x.clone().var_mean_bias(D - 1);
@@ -82,7 +81,7 @@ pub fn layer_norm<const D: usize>(
 pub fn channel_layer_norm(x: Tensor<5>, weight: Option<Tensor<1>>, eps: f64) -> Tensor<5> {
     let [_, channels, d, h, w] = x.dims();
     let operand = match &weight {
-        None => Some(absent()),
+        None => Some(Operand::absent()),
         Some(weight) => {
             assert_eq!(weight.dims(), [channels], "weight of {channels} channels");
             Operand::of(weight)
@@ -97,7 +96,7 @@ pub fn channel_layer_norm(x: Tensor<5>, weight: Option<Tensor<1>>, eps: f64) -> 
             let [x, weight] = kept.each_ref().map(Values::get);
             let weight = has_weight.then_some(weight);
             let (dx, dw) = ChannelNorm { channels, volume, eps, weight }.gradients(x, g);
-            [wanted(of_x, dx), wanted(of_weight, dw)]
+            [Gradient::when(of_x, || dx), Gradient::when(of_weight, || dw)]
         });
     }
     let (var, mean) = x.clone().var_mean_bias(1);

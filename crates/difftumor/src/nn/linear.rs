@@ -1,5 +1,4 @@
 //! A linear layer with the weight as published checkpoints store it.
-use super::activation::absent;
 use super::conv3d::uniform;
 use super::cpu::linear as kernels;
 use super::cpu::tape::{Gradient, Operand, record};
@@ -42,7 +41,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     assert_eq!(inputs, expected, "rows of {inputs} for a weight of {outputs} × {expected}");
     let has_bias = bias.is_some();
     let bias_operand = match &bias {
-        None => Some(absent()),
+        None => Some(Operand::absent()),
         Some(bias) => {
             assert_eq!(bias.dims(), [outputs], "bias of {outputs} outputs");
             Operand::of(bias)
@@ -52,13 +51,10 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
         let out = kernels::linear(a.get(), w.get(), has_bias.then_some(b.get()), outputs);
         let (kept_x, kept_weight) = (a.values(), w.values());
         return record([a, w, b], out, [rows, outputs], move |g, wanted| {
-            let of = |wanted: bool, make: &dyn Fn() -> Vec<f32>| {
-                if wanted { Gradient::Of(make()) } else { Gradient::None }
-            };
             [
-                of(wanted[0], &|| kernels::linear_grad_x(g, kept_weight.get(), outputs)),
-                of(wanted[1], &|| kernels::linear_grad_weight(kept_x.get(), g, outputs, inputs)),
-                of(wanted[2], &|| kernels::linear_grad_bias(g, outputs)),
+                Gradient::when(wanted[0], || kernels::linear_grad_x(g, kept_weight.get(), outputs)),
+                Gradient::when(wanted[1], || kernels::linear_grad_weight(kept_x.get(), g, outputs, inputs)),
+                Gradient::when(wanted[2], || kernels::linear_grad_bias(g, outputs)),
             ]
         });
     }

@@ -27,10 +27,7 @@ fn mean_error<const D: usize>(a: &Tensor<D>, b: &Tensor<D>, squared: bool) -> Op
     Some(record([x, y], vec![mean as f32], [1], move |g, wanted| {
         let factor = (f64::from(g[0]) / n) as f32;
         let of = |wanted: bool, factor: f32| {
-            if !wanted {
-                return Gradient::None;
-            }
-            Gradient::Of(difference_grad(kept_x.get(), kept_y.get(), squared, factor))
+            Gradient::when(wanted, || difference_grad(kept_x.get(), kept_y.get(), squared, factor))
         };
         [of(wanted[0], factor), of(wanted[1], -factor)]
     }))

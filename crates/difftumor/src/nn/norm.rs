@@ -1,5 +1,5 @@
 //! GroupNorm and InstanceNorm with what follows them (affine, FiLM scale-shift, activation) as one operation.
-use super::activation::{Activation, absent};
+use super::activation::Activation;
 use super::cpu::Values;
 use super::cpu::activation::Function;
 use super::cpu::normalise::{Moments, Normalise};
@@ -72,7 +72,7 @@ impl Kernel {
     fn of(x: &Tensor<5>, n: &Normalisation) -> Option<(Self, [Operand; 7])> {
         type Found = ([Operand; 2], Option<(Values, Values)>);
         fn pair<const D: usize>(tensors: &Option<(Tensor<D>, Tensor<D>)>) -> Option<Found> {
-            let Some((a, b)) = tensors else { return Some(([absent(), absent()], None)) };
+            let Some((a, b)) = tensors else { return Some(([Operand::absent(), Operand::absent()], None)) };
             let (a, b) = (Operand::of(a)?, Operand::of(b)?);
             let values = (a.values(), b.values());
             Some(([a, b], Some(values)))
@@ -82,7 +82,7 @@ impl Kernel {
         let ([weight, bias], affine) = pair(&n.affine)?;
         let ([scale, shift], film) = pair(&n.film)?;
         let (function, slope) = n.activation.operand()?;
-        let residual = n.residual.as_ref().map_or_else(|| Some(absent()), Operand::of)?;
+        let residual = n.residual.as_ref().map_or_else(|| Some(Operand::absent()), Operand::of)?;
         let kernel = Self {
             x: x.values(),
             affine,
@@ -116,14 +116,13 @@ impl Kernel {
         let kept = moments.clone();
         let y = record(operands, out, shape, move |g, wanted| {
             let found = self.normalise().gradients(self.x.get(), &kept, g, wanted[0]);
-            let of = |i: usize, values| if wanted[i] { Gradient::Of(values) } else { Gradient::None };
             [
-                of(0, found.x),
-                of(1, found.weight),
-                of(2, found.bias),
-                of(3, found.scale),
-                of(4, found.shift),
-                of(5, vec![found.slope]),
+                Gradient::when(wanted[0], || found.x),
+                Gradient::when(wanted[1], || found.weight),
+                Gradient::when(wanted[2], || found.bias),
+                Gradient::when(wanted[3], || found.scale),
+                Gradient::when(wanted[4], || found.shift),
+                Gradient::when(wanted[5], || vec![found.slope]),
                 Gradient::Same,
             ]
         });

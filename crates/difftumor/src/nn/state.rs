@@ -6,7 +6,7 @@ use crate::error::{Difference, Error, Result};
 use crate::run::{Run, Tensors};
 use crate::state_dict::AUTOENCODER_TRAINING_PARTS;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 struct Filler<'a, F> {
     path: Vec<String>,
@@ -76,40 +76,6 @@ impl<F: Fn(&str) -> String> ModuleVisitor for Reader<F> {
 /// All weights of a module by published name.
 pub fn read<M: Module>(module: &M, published: impl Fn(&str) -> String) -> Tensors {
     let mut reader = Reader { path: vec![], published, state: Tensors::new() };
-    module.visit(&mut reader);
-    reader.state
-}
-
-struct GradientReader<'a, F> {
-    path: Vec<String>,
-    published: F,
-    gradients: &'a Gradients,
-    state: Tensors,
-}
-
-impl<F: Fn(&str) -> String> ModuleVisitor for GradientReader<'_, F> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(t) = param.val().grad(self.gradients) {
-            let shape = t.dims().to_vec();
-            let values = t.into_data().convert::<f32>().try_to_vec::<f32>().expect("a float tensor");
-            self.state.insert((self.published)(&self.path.join(".")), (shape, values));
-        }
-    }
-}
-
-/// The gradients of a module's weights by published name; weights that got none are left out.
-pub fn read_gradients<M: Module>(
-    module: &M,
-    gradients: &Gradients,
-    published: impl Fn(&str) -> String,
-) -> Tensors {
-    let mut reader = GradientReader { path: vec![], published, gradients, state: Tensors::new() };
     module.visit(&mut reader);
     reader.state
 }

@@ -2,16 +2,13 @@
 //!
 //! Every level halves the sides with a residual unit and comes back with a transposed convolution; `[B, 1, D, H, W]`
 //! in [0, 1] of the HU window → logits `[B, 3, D, H, W]` (background, organ, tumor).
-use crate::nn::activation::Activation;
 use crate::nn::elementwise::cat_channels;
-use crate::nn::norm::{Normalisation, normalise};
+use crate::nn::norm::{Norm, NormActivation, NormConfig};
 use crate::nn::{
     Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d, ConvTranspose3dConfig, Padding, TransposedGeometry,
 };
-use burn::module::{Initializer, Module, Param};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-
-const NORM_EPS: f64 = 1e-5;
 
 /// Sizes of a [`Unet`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,18 +39,18 @@ pub struct Unet {
 struct Level {
     down: Residual,
     up: ConvTranspose3d,
-    up_slope: Param<Tensor<1>>,
+    up_norm: Norm,
     last: Conv3d,
-    last_slope: Option<Param<Tensor<1>>>,
+    last_norm: Option<Norm>,
 }
 
 /// `residual(x) + unit_1(unit_0(x))`; a unit is a convolution, InstanceNorm and PReLU.
 #[derive(Module, Debug)]
 struct Residual {
     conv_0: Conv3d,
-    slope_0: Param<Tensor<1>>,
+    norm_0: Norm,
     conv_1: Conv3d,
-    slope_1: Param<Tensor<1>>,
+    norm_1: Norm,
     residual: Conv3d,
 }
 
@@ -70,32 +67,25 @@ fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> 
     Conv3dConfig { channels, geometry, bias: true }.init(device)
 }
 
-/// PyTorch's first slope of a PReLU.
-fn slope(device: &Device) -> Param<Tensor<1>> {
-    Initializer::Constant { value: 0.25 }.init([1], device)
-}
-
-/// InstanceNorm without weights, then PReLU, then what is added.
-fn norm_act(x: Tensor<5>, slope: &Param<Tensor<1>>, residual: Option<Tensor<5>>) -> Tensor<5> {
-    let groups = x.dims()[1];
-    let activation = Activation::PRelu(slope.val());
-    normalise(x, &Normalisation { groups, eps: NORM_EPS, affine: None, film: None, activation, residual })
+/// InstanceNorm without weights, then PReLU with PyTorch's first slope.
+fn norm(channels: usize, device: &Device) -> Norm {
+    NormConfig::instance(channels, NormActivation::PRelu(0.25)).init(device)
 }
 
 impl Residual {
     fn new([a, b]: [usize; 2], stride: usize, device: &Device) -> Self {
         Self {
             conv_0: conv([a, b], 3, stride, device),
-            slope_0: slope(device),
+            norm_0: norm(b, device),
             conv_1: conv([b, b], 3, 1, device),
-            slope_1: slope(device),
+            norm_1: norm(b, device),
             residual: conv([a, b], if stride == 1 { 1 } else { 3 }, stride, device),
         }
     }
 
     fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let y = norm_act(self.conv_0.forward(x.clone()), &self.slope_0, None);
-        let y = norm_act(self.conv_1.forward(y), &self.slope_1, None);
+        let y = self.norm_0.forward(self.conv_0.forward(x.clone()));
+        let y = self.norm_1.forward(self.conv_1.forward(y));
         self.residual.forward_add(x, Some(y))
     }
 }
@@ -112,16 +102,16 @@ impl Level {
         Self {
             down: Residual::new([a, b], 2, device),
             up: ConvTranspose3dConfig { channels: [joined, out], geometry, bias: true }.init(device),
-            up_slope: slope(device),
+            up_norm: norm(out, device),
             last: conv([out, out], 3, 1, device),
-            last_slope: (!top).then(|| slope(device)),
+            last_norm: (!top).then(|| norm(out, device)),
         }
     }
 
     fn rise(&self, skip: Tensor<5>, below: Tensor<5>) -> Tensor<5> {
-        let x = norm_act(self.up.forward(cat_channels(skip, below)), &self.up_slope, None);
-        match &self.last_slope {
-            Some(slope) => norm_act(self.last.forward(x.clone()), slope, Some(x)),
+        let x = self.up_norm.forward(self.up.forward(cat_channels(skip, below)));
+        match &self.last_norm {
+            Some(norm) => norm.forward_add(self.last.forward(x.clone()), Some(x)),
             None => self.last.forward_add(x.clone(), Some(x)),
         }
     }
@@ -174,16 +164,16 @@ impl Unet {
             let residual = |rest: &[&str]| match rest[0] {
                 "conv_0" => format!("conv.unit0.conv.{}", rest[1]),
                 "conv_1" => format!("conv.unit1.conv.{}", rest[1]),
-                "slope_0" => "conv.unit0.adn.A.weight".into(),
-                "slope_1" => "conv.unit1.adn.A.weight".into(),
+                "norm_0" => "conv.unit0.adn.A.weight".into(),
+                "norm_1" => "conv.unit1.adn.A.weight".into(),
                 other => format!("{other}.{}", rest[1]),
             };
             let tail = match rest[0] {
                 "down" => format!("0.{}", residual(&rest[1..])),
                 "up" => format!("2.0.conv.{}", rest[1]),
-                "up_slope" => "2.0.adn.A.weight".into(),
+                "up_norm" => "2.0.adn.A.weight".into(),
                 "last" => format!("2.1.conv.unit0.conv.{}", rest[1]),
-                "last_slope" => "2.1.conv.unit0.adn.A.weight".into(),
+                "last_norm" => "2.1.conv.unit0.adn.A.weight".into(),
                 _ => residual(rest),
             };
             format!("model.{}{tail}", "1.submodule.".repeat(depth))

@@ -1,6 +1,6 @@
 //! A diffusion model with its autoencoder: paints a tumor into one crop (spec/synthesis.md section 4).
 use crate::autoencoder::Autoencoder;
-use crate::diffusion::{Condition, DiffusionConfig, LatentScale, NoiseSource, Unet3d, sample};
+use crate::diffusion::{Condition, DiffusionConfig, LatentScale, Unet3d, sample};
 use crate::error::{Error, Result};
 use crate::run::Run;
 use crate::tensor::{from_crop, to_crop};
@@ -21,17 +21,6 @@ pub struct DiffusionModel {
     window: HuWindow,
     weights_sha256: String,
     autoencoder_sha256: String,
-}
-
-/// Standard normal noise of a stream of draws.
-struct DrawnNoise<'a, D>(&'a mut D);
-
-impl<D: Draws> NoiseSource for DrawnNoise<'_, D> {
-    fn normal(&mut self, n: usize) -> Vec<f32> {
-        let mut out = vec![0f64; n];
-        self.0.normals(&mut out);
-        out.into_iter().map(|v| v as f32).collect()
-    }
 }
 
 impl DiffusionModel {
@@ -98,7 +87,7 @@ impl DiffusionModel {
         let image = from_crop(&crop01.mapv(|v| 2.0 * v - 1.0), &self.device);
         let mask = from_crop(&mask.mapv(|m| f32::from(u8::from(m))), &self.device);
         let condition = Condition::new(&self.autoencoder, image, mask);
-        let x = sample(&self.unet, &self.config, &condition, &mut DrawnNoise(draws));
+        let x = sample(&self.unet, &self.config, &condition, draws);
         crate::memory::give_back(); // before the decoder, which needs the most
         // [H, W, D] → [D, H, W]
         let [start, end] = [within.start, within.end].map(|[h, w, d]| [d, h, w]);

@@ -1,5 +1,6 @@
 //! Random crops of scans for the autoencoder (paper E.2; spec/autoencoder.md section 7).
-use super::scans::{PreparedScan, ScanCache};
+use super::cache::Cache;
+use super::scans::PreparedScan;
 use crate::error::Result;
 use difftumor_ct::draws::{Draws, Stream};
 use ndarray::{Array3, s};
@@ -43,14 +44,16 @@ const TRIES: usize = 1000;
 ///
 /// # Errors
 /// When no scan can be used.
-pub fn batch(cache: &ScanCache, settings: &CropSettings, seed: u64, step: u64) -> Result<CropBatch> {
+pub fn batch(
+    cache: &Cache<PreparedScan>,
+    settings: &CropSettings,
+    seed: u64,
+    step: u64,
+) -> Result<CropBatch> {
     let mut batch = CropBatch { crops: vec![], origins: vec![] };
-    let n = cache.len() as u64;
     for place in 0..settings.scans as u64 {
         let count = (step - 1) * settings.scans as u64 + place;
-        let order = permutation(cache.len(), seed, count / n.max(1));
-        let at = (count % n.max(1)) as usize;
-        let scan = cache.first_usable((0..order.len()).map(|k| order[(at + k) % order.len()]))?;
+        let (_, scan) = cache.first_usable(turn(cache.len(), seed, count))?;
         for item in 0..settings.per_scan as u64 {
             let mut draws = Stream::new(seed, step, "crop", place * settings.per_scan as u64 + item);
             let (crop, start) = draw(&scan, settings, &mut draws);
@@ -59,6 +62,13 @@ pub fn batch(cache: &ScanCache, settings: &CropSettings, seed: u64, step: u64) -
         }
     }
     Ok(batch)
+}
+
+/// The scans to try for draw number `count`: its own one first. Each pass over all `n` has an order of its own.
+pub fn turn(n: usize, seed: u64, count: u64) -> impl Iterator<Item = usize> {
+    let order = permutation(n, seed, count / n.max(1) as u64);
+    let at = (count % n.max(1) as u64) as usize;
+    (0..n).map(move |k| order[(at + k) % n])
 }
 
 fn permutation(n: usize, seed: u64, pass: u64) -> Vec<usize> {

@@ -21,6 +21,30 @@ pub struct Progress {
     pub metrics: Vec<(&'static str, f64)>,
 }
 
+/// Means of metrics over the steps between two records.
+#[derive(Debug, Default)]
+pub struct Means {
+    /// Name, sum and number, in the order in which they came first.
+    sums: Vec<(&'static str, f64, f64)>,
+}
+
+impl Means {
+    /// Adds the metrics of a step.
+    pub fn add(&mut self, metrics: &[(&'static str, f64)]) {
+        for (name, value) in metrics {
+            match self.sums.iter_mut().find(|(known, ..)| known == name) {
+                Some((_, sum, n)) => (*sum, *n) = (*sum + value, *n + 1.0),
+                None => self.sums.push((name, *value, 1.0)),
+            }
+        }
+    }
+
+    /// The means, to begin anew.
+    pub fn take(&mut self) -> Vec<(&'static str, f64)> {
+        self.sums.drain(..).map(|(name, sum, n)| (name, sum / n)).collect()
+    }
+}
+
 /// How fast the steps are made.
 pub struct Pace {
     at: Instant,
@@ -127,6 +151,15 @@ fn now_s() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn means_are_over_the_steps_that_had_the_metric() {
+        let mut means = Means::default();
+        means.add(&[("a", 1.0)]);
+        means.add(&[("a", 2.0), ("b", 5.0)]);
+        assert_eq!(means.take(), [("a", 1.5), ("b", 5.0)]);
+        assert_eq!(means.take(), []);
+    }
 
     #[test]
     fn lines_after_the_checkpoint_and_torn_ones_are_taken_out() {

@@ -1,5 +1,6 @@
 //! Scans as the networks of stages 1 and 2 see them, kept in memory as far as it reaches (paper E.1, E.2;
 //! spec/autoencoder.md section 7): RAS, 1 mm, window −175..250 HU to −1..1.
+use super::cache::{Cache, Sized};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use difftumor_ct::intensity::HuWindow;
@@ -10,9 +11,8 @@ use difftumor_ct::patch::{Fill, spatial_pad};
 use difftumor_ct::resample::{Outside, linear, nearest};
 use difftumor_ct::{Grid, Mask, Volume};
 use ndarray::Array3;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// A scan to train on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,111 +66,18 @@ pub fn list(paths: &[PathBuf]) -> Result<Vec<TrainingScan>> {
     Ok(scans)
 }
 
-/// Prepared scans; the most recently used stay in memory.
-pub struct ScanCache {
+/// A cache of the scans, at least as large as a crop each. Crops are steered to the voxels of `organs`, in scans with labels.
+pub fn cache(
     scans: Vec<TrainingScan>,
     organs: Vec<OrganSpec>,
     crop_vox: usize,
     limit_bytes: usize,
-    held: Mutex<Held>,
+) -> Cache<PreparedScan> {
+    let names = scans.iter().map(|s| s.id.clone()).collect();
+    Cache::new(names, limit_bytes, move |i| prepare(&scans[i], &organs, crop_vox))
 }
 
-#[derive(Default)]
-struct Held {
-    scans: BTreeMap<usize, (u64, Arc<PreparedScan>)>,
-    bytes: usize,
-    clock: u64,
-    told: BTreeSet<usize>,
-}
-
-impl ScanCache {
-    /// A cache of at most `limit_bytes`. Crops are steered to the voxels of `organs`, in scans with labels.
-    pub fn new(
-        scans: Vec<TrainingScan>,
-        organs: Vec<OrganSpec>,
-        crop_vox: usize,
-        limit_bytes: usize,
-    ) -> Self {
-        Self { scans, organs, crop_vox, limit_bytes, held: Mutex::default() }
-    }
-
-    /// Number of scans.
-    pub fn len(&self) -> usize {
-        self.scans.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.scans.is_empty()
-    }
-
-    /// The first usable scan of `order`, which begins with the one that is wanted. One that cannot be used is told once.
-    ///
-    /// # Errors
-    /// The last scan's error, when none can be used.
-    pub fn first_usable(&self, order: impl Iterator<Item = usize>) -> Result<Arc<PreparedScan>> {
-        let mut last = None;
-        for index in order {
-            match self.get(index) {
-                Ok(scan) => return Ok(scan),
-                Err(error) => {
-                    if self.lock().told.insert(index) {
-                        tracing::warn!("{} is left out: {error}", self.scans[index].id);
-                    }
-                    last = Some(error);
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| {
-            difftumor_ct::Error::Argument {
-                what: "scans".into(),
-                expected: "at least one".into(),
-                found: "none".into(),
-            }
-            .into()
-        }))
-    }
-
-    /// Scan number `index`.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn get(&self, index: usize) -> Result<Arc<PreparedScan>> {
-        {
-            let mut held = self.lock();
-            held.clock += 1;
-            let clock = held.clock;
-            if let Some((used, scan)) = held.scans.get_mut(&index) {
-                *used = clock;
-                return Ok(scan.clone());
-            }
-        }
-        // Not under the lock: several threads read several scans.
-        let scan = Arc::new(prepare(&self.scans[index], &self.organs, self.crop_vox)?);
-        let mut held = self.lock();
-        let clock = held.clock;
-        if held.scans.insert(index, (clock, scan.clone())).is_none() {
-            held.bytes += scan.bytes();
-        }
-        while held.bytes > self.limit_bytes && held.scans.len() > 1 {
-            let oldest = held
-                .scans
-                .iter()
-                .filter(|(i, _)| **i != index)
-                .min_by_key(|(_, (used, _))| *used)
-                .map(|(i, _)| *i);
-            let Some((_, old)) = oldest.and_then(|i| held.scans.remove(&i)) else { break };
-            held.bytes -= old.bytes();
-        }
-        Ok(scan)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl PreparedScan {
+impl Sized for PreparedScan {
     fn bytes(&self) -> usize {
         4 * (self.image.len() + self.labelled.len())
     }

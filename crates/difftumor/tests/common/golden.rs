@@ -145,10 +145,12 @@ impl Golden {
             full[0],
             full[full.len() - 1],
         ];
-        // Sums: one part in 10^5 of the sum of magnitudes, which f32 sums of the reference reach as well.
+        // Sums: one part in 10^5 of the sum of magnitudes, which f32 sums of the reference reach as well. Norms on
+        // other devices sum in plain f32, which shifts all voxels together: measured 2e-5 of the sum.
+        let relative = if std::env::var_os("DIFFTUMOR_DEVICE").is_some() { 1e-4 } else { 1e-5 };
         for (i, scale) in [want[1], want[1], want[2]].into_iter().enumerate() {
             assert!(
-                (ours[i] - want[i]).abs() <= 1e-5 * scale,
+                (ours[i] - want[i]).abs() <= relative * scale,
                 "{} {name}[{i}]: {} {}",
                 self.name,
                 ours[i],

@@ -3,7 +3,7 @@
 //! `tile.rs` begins each sum from one row (a bias), and always works on two vectors of columns. Here the sums begin
 //! from the result itself, and the last columns may be one vector: heads of 16 channels fill one with AVX-512, and
 //! would waste half of every tile.
-use super::tile::arch;
+use super::tile::lanes;
 use pulp::{Simd, WithSimd};
 
 /// Left factor: element (i, j) at `i * row + j * step`. Transposed, row and step change places.
@@ -34,19 +34,6 @@ pub struct Out<'a> {
     pub row: usize,
     /// Whether the product is added to what is there.
     pub add: bool,
-}
-
-struct Lanes;
-impl WithSimd for Lanes {
-    type Output = usize;
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
-    }
-}
-
-/// Elements of one vector on this machine.
-pub fn lanes() -> usize {
-    arch().dispatch(Lanes)
 }
 
 /// `n` elements widened to whole vectors.
@@ -235,6 +222,7 @@ pub fn transpose(
 
 #[cfg(test)]
 mod tests {
+    use super::super::tile::arch;
     use super::*;
 
     struct Run<'a>([usize; 3], Left<'a>, Right<'a>, Out<'a>);

@@ -39,6 +39,11 @@ impl Operand {
         Self { values: Values::of(FlexTensor::from_data(TensorData::new(values, [n]))), node: None }
     }
 
+    /// Stands for what a layer does not have, so that its gradients keep their places; without elements.
+    pub fn absent() -> Self {
+        Self::constant(vec![])
+    }
+
     /// The elements in C order.
     pub fn get(&self) -> &[f32] {
         self.values.get()

@@ -1,0 +1,226 @@
+//! Annotated tumors as the diffusion model learns from them (paper 3.2; spec/diffusion.md section 7): crops of the scan with
+//! the tumor's mask.
+use super::cache::{Cache, Sized};
+use super::crops::{rotated, turn};
+use super::scans::model_grid;
+use crate::dataset::CaseSource;
+use crate::error::{Error, Result};
+use difftumor_ct::draws::{Draws, Stream};
+use difftumor_ct::intensity::HuWindow;
+use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::patch::{Fill, spatial_pad};
+use difftumor_ct::resample::{Outside, linear, nearest};
+use ndarray::{Array3, s};
+use serde::{Deserialize, Serialize};
+
+/// Fewer voxels are taken for a slip of the annotator's hand (authors' code).
+const LEAST_VOXELS: usize = 8;
+
+/// How crops are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TumorCropSettings {
+    /// Side: 96 (paper E.2).
+    pub side_vox: usize,
+    /// Share of crops centred on a tumor voxel; the others are centred on an organ voxel: 1/2, authors' code. A case without
+    /// organ labels gives tumor voxels only.
+    pub tumor_share: f64,
+    /// Share of crops turned by 90 degrees in the axial plane: 0.1, authors' code.
+    pub rotated_share: f64,
+    /// Crops of each case that are drawn and encoded once, and kept on the disk; a step then chooses among them. 0 draws new
+    /// ones at each step (authors' code), at the price of two encodings each.
+    pub encoded_per_case: u64,
+}
+
+impl Default for TumorCropSettings {
+    fn default() -> Self {
+        Self { side_vox: 96, tumor_share: 0.5, rotated_share: 0.1, encoded_per_case: 200 }
+    }
+}
+
+/// Label values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TumorLabels {
+    /// Of the organ.
+    pub organ: u16,
+    /// Of its tumors.
+    pub tumor: u16,
+}
+
+impl Default for TumorLabels {
+    /// 1 and 2, as `index` writes them and as MSD has them.
+    fn default() -> Self {
+        Self { organ: 1, tumor: 2 }
+    }
+}
+
+/// A case in memory, 1 mm RAS.
+pub struct TumorScan {
+    /// The case's id.
+    pub id: String,
+    /// −1 to 1, at least as large as a crop.
+    image: Array3<f32>,
+    tumor: Array3<bool>,
+    /// Flat indices of organ and tumor voxels that are not air.
+    organ_vox: Vec<u32>,
+    tumor_vox: Vec<u32>,
+}
+
+impl Sized for TumorScan {
+    fn bytes(&self) -> usize {
+        5 * self.image.len() + 4 * (self.organ_vox.len() + self.tumor_vox.len())
+    }
+}
+
+/// A crop with its tumor mask, `[x, y, z]`.
+pub struct TumorCrop {
+    /// −1 to 1.
+    pub image: Array3<f32>,
+    /// Where the tumor is.
+    pub mask: Array3<bool>,
+    /// Case and first voxel (1 mm RAS), for messages.
+    pub origin: String,
+}
+
+/// A cache of the cases.
+pub fn cache(
+    cases: Vec<CaseSource>,
+    labels: TumorLabels,
+    side_vox: usize,
+    limit_bytes: usize,
+) -> Cache<TumorScan> {
+    let names = cases.iter().map(|c| c.id.clone()).collect();
+    Cache::new(names, limit_bytes, move |i| prepare(&cases[i], labels, side_vox))
+}
+
+fn prepare(case: &CaseSource, values: TumorLabels, side_vox: usize) -> Result<TumorScan> {
+    let volume = NiftiImage::read(&case.ct)?.to_volume()?;
+    let labels = NiftiImage::read(&case.labels)?.to_labels()?;
+    let (ct_name, labels_name) = (case.ct.display().to_string(), case.labels.display().to_string());
+    volume.grid().require_same(&ct_name, &labels.grid(), &labels_name)?;
+    let found = labels.data.iter().filter(|v| **v == values.tumor).count();
+    if found < LEAST_VOXELS {
+        let expected = format!("at least {LEAST_VOXELS} voxels of value {}", values.tumor);
+        let hint = "leave the case out, or name the tumors' value with --tumor-label";
+        return Err(Error::format(&case.labels, "tumor", expected, format!("{found}"), hint));
+    }
+    let grid = model_grid(&volume.grid())?;
+    let window = HuWindow::default();
+    let mut image = linear(&volume, &grid, Outside::Edge)?;
+    image.data.par_mapv_inplace(|hu| window.to_signed(hu));
+    // Mid grey, as the authors' code pads.
+    let image = spatial_pad(&image, [side_vox; 3], Fill::Constant(0.0)).data;
+    let labels = nearest(&labels, &grid, Outside::Constant(0))?;
+    let labels = spatial_pad(&labels, [side_vox; 3], Fill::Constant(0)).data;
+    let voxels_of = |value: u16| -> Vec<u32> {
+        let both = labels.iter().zip(&image).enumerate();
+        both.filter(|(_, (l, v))| **l == value && **v > -1.0).map(|(i, _)| i as u32).collect()
+    };
+    let (organ_vox, tumor_vox) = (voxels_of(values.organ), voxels_of(values.tumor));
+    if tumor_vox.is_empty() {
+        let hint = "leave the case out";
+        let found = "none is left at 1 mm that is not air";
+        return Err(Error::format(
+            &case.labels,
+            "tumor",
+            "tumor voxels with tissue in the scan",
+            found,
+            hint,
+        ));
+    }
+    let tumor = labels.mapv(|l| l == values.tumor);
+    Ok(TumorScan { id: case.id.clone(), image, tumor, organ_vox, tumor_vox })
+}
+
+/// Which crop an item of a batch is: the case, and the number of its stream of draws.
+pub fn choose(
+    cases: &Cache<TumorScan>,
+    settings: &TumorCropSettings,
+    seed: u64,
+    item: u64,
+) -> Result<(usize, std::sync::Arc<TumorScan>, u64)> {
+    let (index, scan) = cases.first_usable(turn(cases.len(), seed, item))?;
+    let number = match settings.encoded_per_case {
+        0 => item,
+        n => Stream::new(seed, item, "choice of crop", 0).index(n as usize) as u64,
+    };
+    Ok((index, scan, number))
+}
+
+/// Crop number `number` of a case.
+pub fn crop(scan: &TumorScan, settings: &TumorCropSettings, seed: u64, number: u64) -> TumorCrop {
+    let mut draws = Stream::new(seed, number, &scan.id, 0);
+    let shape = [scan.image.dim().0, scan.image.dim().1, scan.image.dim().2];
+    let flat = |i: usize| [i / (shape[1] * shape[2]), i / shape[2] % shape[1], i % shape[2]];
+    let on_tumor = draws.uniform(0.0, 1.0) < settings.tumor_share || scan.organ_vox.is_empty();
+    let among = if on_tumor { &scan.tumor_vox } else { &scan.organ_vox };
+    let centre = flat(among[draws.index(among.len())] as usize);
+    let side = settings.side_vox;
+    let start: [usize; 3] = std::array::from_fn(|a| centre[a].saturating_sub(side / 2).min(shape[a] - side));
+    let turns = usize::from(draws.uniform(0.0, 1.0) < settings.rotated_share);
+    let [x, y, z] = start.map(|v| v..v + side);
+    let region = s![x, y, z];
+    TumorCrop {
+        image: rotated(scan.image.slice(region.clone()).to_owned(), turns),
+        mask: rotated(scan.tumor.slice(region).to_owned(), turns),
+        origin: format!("{} at {start:?}", scan.id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan() -> TumorScan {
+        let image =
+            Array3::from_shape_fn((40, 40, 40), |(x, y, z)| (x * 1600 + y * 40 + z) as f32 / 64_000.0);
+        let tumor =
+            Array3::from_shape_fn((40, 40, 40), |(x, y, z)| x == 20 && y == 21 && (22..24).contains(&z));
+        let index = |x: u32, y: u32, z: u32| (x * 40 + y) * 40 + z;
+        TumorScan {
+            id: "a".into(),
+            image,
+            tumor,
+            organ_vox: vec![index(3, 3, 3)],
+            tumor_vox: vec![index(20, 21, 22), index(20, 21, 23)],
+        }
+    }
+
+    #[test]
+    fn half_of_the_crops_are_centred_on_the_tumor_and_all_fit() {
+        let settings = TumorCropSettings { side_vox: 16, rotated_share: 0.0, ..TumorCropSettings::default() };
+        let mut with_tumor = 0;
+        for n in 0..200 {
+            let c = crop(&scan(), &settings, 9, n);
+            assert_eq!((c.image.dim(), c.mask.dim()), ((16, 16, 16), (16, 16, 16)));
+            let voxels = c.mask.iter().filter(|m| **m).count();
+            if voxels > 0 {
+                with_tumor += 1;
+                assert!(c.mask[[8, 8, 8]], "{}", c.origin);
+            } else {
+                assert!(c.origin.ends_with("[0, 0, 0]"));
+            }
+        }
+        // 100 expected, standard deviation 7.
+        assert!((79..=121).contains(&with_tumor), "{with_tumor}");
+    }
+
+    #[test]
+    fn image_and_mask_turn_together() {
+        let settings = TumorCropSettings {
+            side_vox: 16,
+            rotated_share: 1.0,
+            tumor_share: 1.0,
+            ..TumorCropSettings::default()
+        };
+        let plain = TumorCropSettings { rotated_share: 0.0, ..settings };
+        let value = |c: &TumorCrop| -> Vec<f32> {
+            c.image.iter().zip(&c.mask).filter(|(_, m)| **m).map(|(v, _)| *v).collect()
+        };
+        for n in 0..5 {
+            let (turned, straight) = (crop(&scan(), &settings, 1, n), crop(&scan(), &plain, 1, n));
+            assert_eq!(value(&turned), value(&straight));
+            assert_ne!(turned.image, straight.image);
+        }
+    }
+}
