@@ -49,6 +49,7 @@ impl<T: Send + 'static> Prefetch<T> {
     ///
     /// # Panics
     /// After the last batch, and when a thread panicked.
+    #[expect(clippy::should_implement_trait, reason = "it does not end with a None")]
     pub fn next(&mut self) -> Result<T> {
         let start = Instant::now();
         let batch = loop {

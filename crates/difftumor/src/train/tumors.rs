@@ -161,7 +161,7 @@ pub fn crop(scan: &TumorScan, settings: &TumorCropSettings, seed: u64, number: u
     let [x, y, z] = start.map(|v| v..v + side);
     let region = s![x, y, z];
     TumorCrop {
-        image: rotated(scan.image.slice(region.clone()).to_owned(), turns),
+        image: rotated(scan.image.slice(region).to_owned(), turns),
         mask: rotated(scan.tumor.slice(region).to_owned(), turns),
         origin: format!("{} at {start:?}", scan.id),
     }

@@ -96,7 +96,7 @@ impl AutoencoderTraining {
         let side = self.crops.side_vox;
         let problems = [
             (
-                side == 0 || side % unit != 0 || side > 512,
+                side == 0 || !side.is_multiple_of(unit) || side > 512,
                 "crops.side_vox",
                 format!("a multiple of {unit} up to 512"),
                 side.to_string(),
@@ -111,13 +111,13 @@ impl AutoencoderTraining {
                 self.ema_decay.to_string(),
             ),
             (
-                !(self.learning_rate.rate > 0.0),
+                self.learning_rate.rate.is_nan() || self.learning_rate.rate <= 0.0,
                 "learning_rate.rate",
                 "above 0".into(),
                 self.learning_rate.rate.to_string(),
             ),
             (
-                !(self.max_gradient_norm > 0.0),
+                self.max_gradient_norm.is_nan() || self.max_gradient_norm <= 0.0,
                 "max_gradient_norm",
                 "above 0".into(),
                 self.max_gradient_norm.to_string(),

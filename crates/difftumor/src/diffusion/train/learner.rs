@@ -105,7 +105,7 @@ impl Learner {
         let rate = settings.learning_rate.at(step, settings.steps);
         self.model = self.optimizer.step(self.model.clone(), sum.grads(), rate);
         let e = settings.ema;
-        if step % e.every == 0 || step < e.start_step {
+        if step.is_multiple_of(e.every) || step < e.start_step {
             self.ema.update(&self.model, if step < e.start_step { 0.0 } else { e.decay });
         }
         Ok(vec![("loss", mean), ("learning_rate", rate)])
