@@ -80,7 +80,9 @@ fn one_tile_gives_the_figures_of_the_model_itself() {
     assert!(get("mae_hu") > 0.0 && get("mae_hu") < 425.0);
     // Uniform noise of ±15 HU has a deviation of 8.9 HU; linear interpolation to 1 mm averages much of it away.
     assert!((0.5..8.9).contains(&get("noise_hu")), "{figures}");
-    assert!(get("psnr_noise_bound_db") > get("psnr_db"));
+    assert!(
+        get("psnr_noise_bound_db") > get("psnr_noise_free_db") && get("psnr_noise_free_db") > get("psnr_db")
+    );
     assert!(figures["seam_ratio"].is_null());
     let usage = &figures["codebook_usage"];
     let used = usage["used"].as_u64().unwrap();
@@ -103,7 +105,7 @@ fn one_tile_gives_the_figures_of_the_model_itself() {
 }
 
 #[test]
-fn tiles_leave_no_seams_and_threads_no_trace() {
+fn figures_do_not_depend_on_threads() {
     let dir = tempfile::tempdir().unwrap();
     let (run, files) = (tiny_run(dir.path()), standard(dir.path(), "a"));
     let reports = ["1", "3"].map(|threads| {
@@ -113,17 +115,22 @@ fn tiles_leave_no_seams_and_threads_no_trace() {
         json(&report)["files"][0]["figures"].clone()
     });
     assert_eq!(reports[0], reports[1]);
-    let seams = reports[0]["seam_ratio"].as_f64().unwrap();
+    assert!(reports[0]["seam_ratio"].as_f64().unwrap() > 0.0);
+}
 
-    // What faded tiles are spared: the same tiles side by side. Random weights make norms differ most from tile to tile.
-    let image = image_of(&files);
-    let model = Autoencoder::open(&Run::open(&run).unwrap(), &Device::flex()).unwrap();
-    let hard = Tiling { side_vox: 32, overlap_vox: 0 };
-    let decoded = model.reconstruct_whole(&image, hard, &|_, _| ()).decoded;
-    let hard_seams = seam_ratio(&(decoded - &image), &hard.borders(&image, 4), 4).unwrap();
-    println!("seams: {seams:.3} faded, {hard_seams:.3} side by side");
-    assert!((seams - 1.0).abs() < 0.15, "{seams}");
-    assert!(hard_seams - 1.0 > 2.0 * (seams - 1.0).abs(), "{hard_seams} against {seams}");
+#[test]
+fn tiles_that_differ_leave_no_seams() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = image_of(&standard(dir.path(), "a"));
+    // As norms do: what comes back depends on the tile's mean. A tenth of the scan's noise is in the error.
+    let seams = [Tiling::with_side(32), Tiling { side_vox: 32, overlap_vox: 0 }].map(|tiling| {
+        let work = |t: &Array3<f32>| [t.mapv(|v| 0.9 * v + 0.05 * t.mean().unwrap())];
+        let [back] = tiling.join(&image, 4, work, &|_, _| ());
+        seam_ratio(&(back - &image), &tiling.borders(&image, 4), 4).unwrap()
+    });
+    println!("seams: {:.3} faded, {:.3} side by side", seams[0], seams[1]);
+    // Side by side, steps of up to 0.05 between tiles stand against noise of 0.005.
+    assert!(seams[0] < 1.1 && seams[1] > 1.5, "{seams:?}");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn summarise(report: &Report) -> anyhow::Result<()> {
 
 fn line(f: &Figures) -> String {
     let ssim = f.ssim.map_or(String::new(), |v| format!(", SSIM {v:.3}"));
-    let bound = f.psnr_noise_bound_db.map_or(String::new(), |v| format!(", noise bound {v:.1}"));
+    let bound = f.psnr_noise_free_db.map_or(String::new(), |v| format!(", without noise {v:.1}"));
     let seams = f.seam_ratio.map_or(String::new(), |v| format!(", seams {v:.2}"));
     format!(
         "PSNR {:.2} dB (unquantised {:.2}, 4x pooling {:.2}{bound}){ssim}, MAE {:.1} HU, {:.1} % of codes used{seams}",

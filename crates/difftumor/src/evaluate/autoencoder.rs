@@ -47,6 +47,9 @@ pub struct Figures {
     pub psnr_pool4_db: f64,
     /// What the scan's noise lets codes of as many bits reach ([`Noise::psnr_bound_db`]); none without noise.
     pub psnr_noise_bound_db: Option<f64>,
+    /// PSNR of the scan without its noise against the scan: what a network reaches that keeps all anatomy and no noise. The
+    /// same bound for no bits at all; none without noise.
+    pub psnr_noise_free_db: Option<f64>,
     /// Standard deviation of the scan's noise at 1 mm ([`Noise::deviation`]).
     pub noise_hu: Option<f64>,
     /// Mean |jump| of the error where tiles begin or end, over that beside it ([`seam_ratio`]); none for a single tile.
@@ -239,6 +242,7 @@ impl Evaluator {
         let psnr_unquantised_db = psnr(&unquantised);
         drop(unquantised);
         let noise = noise(image);
+        let bound = |bits: f64| noise.as_ref().map(|n| n.psnr_bound_db(bits, DATA_RANGE));
         let window = HuWindow::default();
         let hu_per_unit = f64::from(window.max_hu - window.min_hu) / DATA_RANGE;
         let unit = self.model.unit_vox();
@@ -251,7 +255,8 @@ impl Evaluator {
             mae_hu: mean_absolute_error(image, &decoded) * hu_per_unit,
             psnr_unquantised_db,
             psnr_pool4_db: psnr(&pooled(image)?),
-            psnr_noise_bound_db: noise.as_ref().map(|n| n.psnr_bound_db(bits_per_voxel, DATA_RANGE)),
+            psnr_noise_bound_db: bound(bits_per_voxel),
+            psnr_noise_free_db: bound(0.0),
             noise_hu: noise.as_ref().map(|n: &Noise| n.deviation() * hu_per_unit),
             seam_ratio: seam_ratio(&(decoded - image), &tiling.borders(image, unit), unit),
             codebook_usage: CodebookUsage::of(&code_counts),

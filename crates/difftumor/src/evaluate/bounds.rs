@@ -138,6 +138,8 @@ mod tests {
         assert!((found.deviation() / sigma - 1.0).abs() < 0.02, "{found:?}");
         let rate: f64 = 14.0 / 64.0;
         let exact = Noise { share: 1.0, variances: [sigma * sigma; 7] };
+        let noise_free = psnr_db(7.0 / 8.0 * sigma * sigma, 2.0);
+        assert!((exact.psnr_bound_db(0.0, 2.0) - noise_free).abs() < 1e-9);
         let by_hand = 7.0 / 8.0 * sigma * sigma * (-2.0 * rate * 8.0 / 7.0).exp2();
         assert!((exact.psnr_bound_db(rate, 2.0) - psnr_db(by_hand, 2.0)).abs() < 1e-9);
         // Air on one half: half the noise, twice the bits for it.
