@@ -26,6 +26,7 @@ fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
 /// A normalisation with every kind of parameter, as an operation on [x, weight, bias, scale, shift, slope, residual].
 struct Case {
     shape: [usize; 5],
+    /// 0: nothing is normalised.
     groups: usize,
     affine: bool,
     film: bool,
@@ -39,8 +40,9 @@ impl Case {
         let [b, c, ..] = self.shape;
         let of_item = |t: &Tensor<1>| t.clone().reshape([b, c]);
         let n = Normalisation {
-            groups: self.groups,
+            groups: if self.groups > 0 { self.groups } else { c },
             eps: 1e-5,
+            measured: self.groups > 0,
             affine: self.affine.then(|| (t[1].clone(), t[2].clone())),
             film: self.film.then(|| (of_item(&t[3]), of_item(&t[4]))),
             activation: match self.activation {
@@ -76,9 +78,9 @@ impl Case {
 
     fn naive(&self, t: &[Vec<f64>]) -> Vec<f64> {
         let [b, c, d, h, w] = self.shape;
-        let (volume, per_group) = (d * h * w, c / self.groups);
+        let (volume, per_group) = (d * h * w, c / self.groups.max(1));
         let mut out = t[0].clone();
-        for group in out.chunks_mut(per_group * volume) {
+        for group in out.chunks_mut(per_group * volume).take_while(|_| self.groups > 0) {
             let n = group.len() as f64;
             let mean = group.iter().sum::<f64>() / n;
             let var = group.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
@@ -140,6 +142,8 @@ fn prelu() -> Activation {
 fn normalisations_agree() {
     let cases = [
         Case { shape: [2, 12, 3, 5, 7], groups: 4, affine: true, film: true, activation: SILU },
+        Case { shape: [2, 12, 3, 5, 7], groups: 0, affine: true, film: true, activation: SILU },
+        Case { shape: [1, 3, 41, 43, 47], groups: 0, affine: true, film: false, activation: SILU },
         Case { shape: [3, 6, 4, 3, 9], groups: 2, affine: true, film: false, activation: Activation::None },
         Case { shape: [2, 5, 3, 5, 7], groups: 5, affine: false, film: false, activation: prelu() },
         Case { shape: [2, 5, 7, 5, 7], groups: 5, affine: true, film: true, activation: prelu() },

@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Groups and epsilon of every norm.
+/// Groups and epsilon of every norm. 0 groups: nothing is normalised, weight and bias alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct NormForm {
     pub groups: usize,
@@ -81,6 +81,9 @@ struct Norm {
 
 impl Norm {
     fn of(&self, moments: &Moments) -> [Vec<f32>; 2] {
+        if self.form.groups == 0 {
+            return [self.weight.clone(), self.bias.clone()];
+        }
         moments.group_norm(self.form.groups, self.form.eps, &self.weight, &self.bias)
     }
 }

@@ -54,6 +54,7 @@ impl BatchNorm {
         let normalisation = Normalisation {
             groups: c,
             eps: EPS,
+            measured: true,
             affine: Some((self.weight.val(), self.bias.val())),
             film: None,
             activation,

@@ -4,7 +4,8 @@ use super::norm::{Normalisation, normalise};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-/// Normalises over groups of channels, then applies a weight and a bias to each channel.
+/// Normalises over groups of channels, then applies a weight and a bias to each channel. With 0 groups nothing is normalised:
+/// weight and bias alone.
 #[derive(Module, Debug)]
 pub struct GroupNorm {
     /// `[C]`.
@@ -20,7 +21,7 @@ pub struct GroupNorm {
 impl GroupNorm {
     /// Identity weights.
     pub fn new(channels: usize, groups: usize, eps: f64, device: &Device) -> Self {
-        assert!(channels.is_multiple_of(groups), "{channels} channels in {groups} groups");
+        assert!(groups == 0 || channels.is_multiple_of(groups), "{channels} channels in {groups} groups");
         Self {
             weight: Initializer::Ones.init([channels], device),
             bias: Initializer::Zeros.init([channels], device),
@@ -51,7 +52,9 @@ impl GroupNorm {
         residual: Option<Tensor<5>>,
     ) -> Tensor<5> {
         let affine = Some((self.weight.val(), self.bias.val()));
-        let (groups, eps, activation) = (self.groups, self.eps, Activation::Silu);
-        normalise(x, &Normalisation { groups, eps, affine, film, activation, residual })
+        let measured = self.groups > 0;
+        let groups = if measured { self.groups } else { x.dims()[1] };
+        let (eps, activation) = (self.eps, Activation::Silu);
+        normalise(x, &Normalisation { groups, eps, measured, affine, film, activation, residual })
     }
 }

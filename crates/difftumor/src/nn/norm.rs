@@ -14,6 +14,8 @@ pub struct Normalisation {
     pub groups: usize,
     /// Added to the (biased) variance.
     pub eps: f64,
+    /// Whether there is a normalisation at all, and not only what follows it.
+    pub measured: bool,
     /// Weight and bias of each channel, `[C]`.
     pub affine: Option<(Tensor<1>, Tensor<1>)>,
     /// FiLM scale and shift, `[B, C]`: `y * (scale + 1) + shift`.
@@ -66,6 +68,7 @@ struct Kernel {
     sides: [usize; 2], // channels, elements of one
     groups: usize,
     eps: f64,
+    measured: bool,
 }
 
 impl Kernel {
@@ -91,6 +94,7 @@ impl Kernel {
             sides: [c, d * h * w],
             groups: n.groups,
             eps: n.eps,
+            measured: n.measured,
         };
         Some((kernel, [x, weight, bias, scale, shift, slope, residual]))
     }
@@ -104,6 +108,7 @@ impl Kernel {
             volume: self.sides[1],
             groups: self.groups,
             eps: self.eps,
+            measured: self.measured,
             affine: pair(&self.affine),
             scale_shift: pair(&self.film),
             function: self.function,
@@ -133,10 +138,12 @@ impl Kernel {
 /// The same in Burn's operations.
 fn normalise_any(x: Tensor<5>, n: &Normalisation) -> Tensor<5> {
     let [b, c, d, h, w] = x.dims();
-    let rows = x.reshape([b * n.groups, c / n.groups * d * h * w]);
-    let (var, mean) = rows.clone().var_mean_bias(1);
-    let y = (rows - mean) / (var + n.eps).sqrt();
-    let mut y = y.reshape([b, c, d, h, w]); // [B, C, D, H, W]
+    let mut y = x;
+    if n.measured {
+        let rows = y.reshape([b * n.groups, c / n.groups * d * h * w]);
+        let (var, mean) = rows.clone().var_mean_bias(1);
+        y = ((rows - mean) / (var + n.eps).sqrt()).reshape([b, c, d, h, w]); // [B, C, D, H, W]
+    }
     if let Some((weight, bias)) = &n.affine {
         let per_channel = |t: &Tensor<1>| t.clone().reshape([1, c, 1, 1, 1]);
         y = y * per_channel(weight) + per_channel(bias);
@@ -233,6 +240,6 @@ impl Norm {
             (NormActivation::None | NormActivation::PRelu(_), None) => Activation::None,
         };
         let (groups, eps) = (self.config.groups, self.config.eps);
-        normalise(x, &Normalisation { groups, eps, affine, film: None, activation, residual })
+        normalise(x, &Normalisation { groups, eps, measured: true, affine, film: None, activation, residual })
     }
 }

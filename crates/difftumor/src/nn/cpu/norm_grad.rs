@@ -174,6 +174,9 @@ impl Normalise<'_> {
     /// Means over group `g` of g_u · factor, alone and times x̂, from the sums of its channels.
     fn means(&self, g: usize, found: &[ChannelSums], moments: Moments) -> [f64; 2] {
         let mut means = [0f64; 2];
+        if !self.measured {
+            return means; // the moments do not depend on x
+        }
         for (c, sums) in found.iter().enumerate() {
             let factor = self.after(g * found.len() + c)[0] / self.group_len() as f64;
             means[0] += factor * sums[0];

@@ -34,6 +34,8 @@ pub struct Normalise<'a> {
     pub groups: usize,
     /// Added to the variance.
     pub eps: f64,
+    /// Whether mean and variance are those of the group. Otherwise they are 0 and 1, and only what follows is done.
+    pub measured: bool,
     /// Affine weight and bias, `[C]`.
     pub affine: Option<(&'a [f32], &'a [f32])>,
     /// FiLM modulation `y * (scale + 1) + shift`, each `[B, C]`.
@@ -93,6 +95,11 @@ impl WithSimd for Spread<'_> {
         let n = self.0.len() as f64;
         (n, sum / n + f64::from(shift), (square - sum * sum / n).max(0.0))
     }
+}
+
+impl Moments {
+    /// Of a group that is left as it is.
+    const NONE: Self = Self { mean: 0.0, inverse: 1.0 };
 }
 
 /// The moments of what several pieces hold together.
@@ -189,7 +196,10 @@ impl Normalise<'_> {
         if len <= FITS {
             return filled_bit_by_bit(x.len() / len.max(1), len, len, |g, _, out| {
                 let x = &x[g * len..][..len];
-                let moments = together(&[arch().dispatch(Spread(x))], self.eps);
+                let moments = match self.measured {
+                    true => together(&[arch().dispatch(Spread(x))], self.eps),
+                    false => Moments::NONE,
+                };
                 for i in g * per_group..(g + 1) * per_group {
                     self.in_pieces(out, |start, out| apply(i, start, moments, out));
                 }
@@ -199,6 +209,9 @@ impl Normalise<'_> {
         let moments: Vec<Moments> = x
             .par_chunks(len)
             .map(|group| {
+                if !self.measured {
+                    return Moments::NONE;
+                }
                 let parts: Vec<_> = group.par_chunks(PIECE).map(|p| arch().dispatch(Spread(p))).collect();
                 together(&parts, self.eps)
             })
