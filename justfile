@@ -22,7 +22,8 @@ check-gpu:
 
 # Kernels with every read and write checked by AddressSanitizer. Needs nightly.
 sanitize:
-    RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p difftumor --target x86_64-unknown-linux-gnu --target-dir target/sanitize --lib --test nn_paths --test nn_conv_gradients nn
+    RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p difftumor --target x86_64-unknown-linux-gnu --target-dir target/sanitize --lib nn::
+    RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p difftumor --target x86_64-unknown-linux-gnu --target-dir target/sanitize --test 'nn_*' --test autoencoder_paths
 
 # Feeds a reader with any bytes (targets: nifti, checkpoint). Needs nightly and cargo-fuzz.
 fuzz target seconds="60":

@@ -56,6 +56,7 @@ pub fn layer(kind: &str, arguments: &[&str], device: &Device) -> Option<Layer> {
             let slope = if device.is_autodiff() { slope.require_grad() } else { slope };
             let norm = Normalisation {
                 groups: number(channels),
+                measured: true,
                 eps: 1e-5,
                 affine: None,
                 film: None,

@@ -50,7 +50,7 @@ pub fn train(
     let device = place.device.clone().autodiff();
     crate::memory::keep_freed();
     let (mut learner, first) = match checkpoints.latest()? {
-        None => (Learner::new(settings, &device)?.start_from(place.init.as_deref())?, 1),
+        None => (Learner::new(settings, &device)?.start_from(settings, place.init.as_deref())?, 1),
         Some(checkpoint) => (Learner::restore(settings, &device, &checkpoint)?, checkpoint.step + 1),
     };
     let scans = cache(data.scans.clone(), data.organs.clone(), settings.crops.side_vox, place.cache_bytes);

@@ -83,14 +83,14 @@ impl Learner {
         })
     }
 
-    /// The same with the weights of a Run, if there is one, and its codebook.
-    pub(super) fn start_from(mut self, run: Option<&Path>) -> Result<Self> {
+    /// The same with the weights of a Run, if there is one. Its codes are kept if they are used from the first step on.
+    pub(super) fn start_from(mut self, settings: &AutoencoderTraining, run: Option<&Path>) -> Result<Self> {
         if let Some(dir) = run {
             let run = Run::open(dir)?;
             run.autoencoder_config()?;
             self.model = fill_from_run(self.model, &run, Autoencoder::published_name)?;
             self.ema = Ema::new(&self.model);
-            self.codebook_filled = true;
+            self.codebook_filled = settings.quantise_from_step <= 1;
         }
         Ok(self)
     }
