@@ -22,7 +22,7 @@ pub struct Tiling {
 
 impl Default for Tiling {
     /// Tiles of 96, the published crop. An early autoencoder with group norms, trained on crops of 48, gave back a scan of
-    /// 381 x 381 x 190 voxels with 22.3 dB in tiles of 48, 22.6 of 64 and 23.0 of 96 (unquantised 23.6, 23.9 and 24.2): what lies
+    /// 381 x 381 x 190 voxels with 22.3, 22.6, 23.0 and 23.3 dB in tiles of 48, 64, 96 and 128 (SSIM 0.710, 0.714, 0.720, 0.717): what lies
     /// wholly inside of an organ has other statistics than a mixture, so larger tiles are better even than the crop's own.
     fn default() -> Self {
         Self::with_side(96)
