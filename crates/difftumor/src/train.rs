@@ -6,7 +6,7 @@
 //!   run.toml, weights-STEP.safetensors   the model as it is used: a Run that can be opened at any time
 //!   best/                                the same, from the step with the best validation so far
 //!   training/
-//!     config.toml                        every setting, resolved, written before the first step
+//!     config.toml, data.toml             every setting, resolved, and the scans' names; written before the first step
 //!     checkpoints/STEP/                  everything that the training goes on from; the two latest
 //!     metrics.jsonl                      one line for each record
 //!     events.out.tfevents.difftumor      the same for TensorBoard
@@ -30,6 +30,9 @@ use checkpoint::Checkpoints;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
+
+/// Settings that may change when a training is resumed: they say how long and how often, not what.
+const FREE: [&str; 2] = ["steps", "output"];
 
 /// What a training writes, and how often.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,22 +100,28 @@ impl TrainingPlace {
         self.run.join("training")
     }
 
-    /// Makes the folders and writes the settings, or compares them with those that the training was started with; keys in
-    /// `free` may differ.
+    /// Makes the folders and writes the settings and the names of the scans, or compares them with those that the training
+    /// was started with.
     ///
     /// # Errors
-    /// [`Error::Exists`] when something is there and is not to be resumed, [`Error::Resume`] when settings differ, and
-    /// when something cannot be read or written.
-    pub(crate) fn prepare(&self, settings: &toml::Table, free: &[&str]) -> Result<Checkpoints> {
+    /// [`Error::Exists`] when something is there and is not to be resumed, [`Error::Resume`] when settings or scans differ,
+    /// and when something cannot be read or written.
+    pub(crate) fn prepare<'a>(
+        &self,
+        settings: &toml::Table,
+        scans: impl Iterator<Item = &'a str>,
+    ) -> Result<Checkpoints> {
         let records = self.records();
-        let config = records.join("config.toml");
+        let names: toml::value::Array = scans.map(|id| id.into()).collect();
+        let data = toml::Table::from_iter([("scans".to_string(), names.into())]);
+        let both = [(records.join("config.toml"), settings), (records.join("data.toml"), &data)];
         let occupied = match fs::read_dir(&self.run) {
             Ok(mut entries) => entries.next().is_some(),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
             Err(e) => return Err(Error::io(&self.run, "read")(e)),
         };
-        if self.resume && config.is_file() {
-            settings::require_same(&config, settings, free)?;
+        if self.resume && both.iter().all(|(path, _)| path.is_file()) {
+            both.iter().try_for_each(|(path, table)| settings::require_same(path, table, &FREE))?;
         } else if occupied {
             let problem = match self.resume {
                 true => "there is no training to resume, and the folder is not empty; name another --out",
@@ -123,7 +132,7 @@ impl TrainingPlace {
             return Err(Error::Exists { path: self.run.clone(), problem });
         }
         fs::create_dir_all(&records).map_err(Error::io(&records, "create"))?;
-        settings::write(&config, settings)?;
+        both.iter().try_for_each(|(path, table)| settings::write(path, table))?;
         Ok(Checkpoints::new(records.join("checkpoints")))
     }
 }

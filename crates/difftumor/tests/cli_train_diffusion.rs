@@ -3,22 +3,9 @@ mod phantom;
 
 use difftumor::autoencoder::AutoencoderConfig;
 use difftumor::run::{Model, NewRun, Run, Tensors, read_tensors};
-use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::io::nifti::Datatype;
 use phantom::*;
 use std::path::{Path, PathBuf};
-
-/// Weights from a seed, for every tensor of the architecture.
-fn drawn(model: &Model, seed: u64) -> Tensors {
-    let tensor = |(name, shape): (String, Vec<usize>)| {
-        let gain = name.contains("norm") && name.ends_with("weight");
-        let (centre, spread) = if gain { (1.0, 0.1) } else { (0.0, 0.2) };
-        let mut numbers = vec![0.0; shape.iter().product()];
-        Stream::new(seed, 0, &name, 0).normals(&mut numbers);
-        (name, (shape, numbers.into_iter().map(|n| (centre + spread * n) as f32).collect()))
-    };
-    model.shapes().into_iter().map(tensor).collect()
-}
 
 fn autoencoder(dir: &Path, seed: u64) -> PathBuf {
     let config = AutoencoderConfig {
@@ -155,6 +142,14 @@ fn four_steps_are_two_and_two_after_a_resume() {
         code == 1 && told.contains("ema.decay: was 0.995, now 0.5") && !told.contains("steps: was"),
         "{told}"
     );
+    let less = table(
+        &p.dir.path().join("less.csv"),
+        &[("case0", &p.dir.path().join("case0.nii.gz"), &p.dir.path().join("case0_labels.nii.gz"))],
+    );
+    let fewer = Place { cases: less, autoencoder: p.autoencoder.clone(), dir: p.dir };
+    let (code, told) = fewer.train("four", &of("steps=6"), &["--resume"]);
+    assert!(code == 1 && told.contains("scans: was") && told.contains("case2"), "{told}");
+    let p = Place { cases: p.cases, ..fewer };
     let other = Place { autoencoder: autoencoder(p.dir.path(), 2), cases: p.cases.clone(), dir: p.dir };
     let (code, told) = other.train("four", &of("steps=6"), &["--resume"]);
     assert!(code == 1 && told.contains("same --autoencoder"), "{told}");

@@ -14,13 +14,10 @@ use crate::train::crops;
 use crate::train::log::{Log, Means, Pace, Progress};
 use crate::train::prefetch::Prefetch;
 use crate::train::scans::{TrainingScan, cache};
+use crate::train::settings::resolved;
 use difftumor_ct::label::OrganSpec;
 use learner::Learner;
-use std::sync::Arc;
 use validation::{validate, validation_crops};
-
-/// Settings that may change when a training is resumed: they say how long and how often, not what.
-const FREE: [&str; 2] = ["steps", "output"];
 
 /// What the training learns from.
 #[derive(Debug, Clone, Default)]
@@ -45,8 +42,8 @@ pub fn train(
     watch: &dyn Fn(&Progress),
 ) -> Result<Run> {
     settings.check()?;
-    let resolved = crate::train::settings::resolved(settings);
-    let checkpoints = place.prepare(&resolved, &FREE)?;
+    let scan_ids = data.scans.iter().map(|s| s.id.as_str());
+    let checkpoints = place.prepare(&resolved(settings), scan_ids)?;
     let device = place.device.clone().autodiff();
     crate::memory::keep_freed();
     let (mut learner, first) = match checkpoints.latest()? {
@@ -56,7 +53,6 @@ pub fn train(
     let scans = cache(data.scans.clone(), data.organs.clone(), settings.crops.side_vox, place.cache_bytes);
     let fixed = validation_crops(&data, settings, place.cache_bytes)?;
     let (crops, seed) = (settings.crops, settings.seed);
-    let scans = Arc::new(scans);
     let mut batches = Prefetch::new(first, settings.steps, place.threads, move |step| {
         crops::batch(&scans, &crops, seed, step)
     });
@@ -77,7 +73,7 @@ pub fn train(
                 validate(&model, &fixed, step >= settings.quantise_from_step, &place.device);
             watch(&log.record(step, &[("validation_psnr_db", psnr_db)])?);
             log.picture(step, "reconstruction", size, &png)?;
-            let new = new_run(settings, &model, step, Some(psnr_db), place);
+            let new = new_run(settings, &model, step, psnr_db, place);
             Run::publish(&place.run, &new, step)?;
             if learner.best_psnr_db.is_none_or(|best| psnr_db > best) {
                 learner.best_psnr_db = Some(psnr_db);
@@ -95,18 +91,14 @@ fn new_run(
     settings: &AutoencoderTraining,
     model: &Autoencoder,
     step: u64,
-    psnr_db: Option<f64>,
+    psnr_db: f64,
     place: &TrainingPlace,
 ) -> NewRun {
     NewRun {
         model: Model::Autoencoder(settings.model.clone()),
         licence: place.licence.clone(),
         origin: None,
-        training: Some(Training {
-            step,
-            averaged: true,
-            validation: psnr_db.map(|v| ("psnr_db".to_string(), v)),
-        }),
+        training: Some(Training { step, averaged: true, validation: Some(("psnr_db".into(), psnr_db)) }),
         tensors: state::read(model, Autoencoder::published_name),
         autoencoder: None,
     }

@@ -16,14 +16,12 @@ use crate::run::{Model, NewRun, Run, Tensors, Training};
 use crate::train::TrainingPlace;
 use crate::train::log::{Log, Means, Pace, Progress};
 use crate::train::prefetch::Prefetch;
+use crate::train::settings::resolved;
 use crate::train::tumors::{self, TumorLabels};
 use encoder::{Encoded, Encoder};
 use fixed::Fixed;
 use learner::{Learner, require_autoencoder};
 use std::path::PathBuf;
-
-/// Settings that may change when a training is resumed: they say how long and how often, not what.
-const FREE: [&str; 2] = ["steps", "output"];
 
 /// What the training learns from.
 #[derive(Debug, Clone)]
@@ -54,7 +52,7 @@ pub fn train(
     let autoencoder_run = Run::open(&data.autoencoder)?;
     let config = autoencoder_run.autoencoder_config()?;
     settings.check_with(config.latent_channels, config.downsamplings)?;
-    let checkpoints = place.prepare(&crate::train::settings::resolved(settings), &FREE)?;
+    let checkpoints = place.prepare(&resolved(settings), data.cases.iter().map(|c| c.id.as_str()))?;
     let device = place.device.clone().autodiff();
     crate::memory::keep_freed();
     let sha256 = autoencoder_run.manifest().weights.sha256.clone();
@@ -67,19 +65,19 @@ pub fn train(
     };
     let inner = autoencoder_run.to_new()?;
     let side = settings.crops.side_vox;
-    let encoder = |cases: &[CaseSource], dir: &str| -> Result<Encoder> {
+    let encoder = |cases: &[CaseSource]| -> Result<Encoder> {
         Ok(Encoder {
             autoencoder: Autoencoder::open(&autoencoder_run, &place.device)?,
             device: place.device.clone(),
             cases: tumors::cache(cases.to_vec(), data.labels, side, place.cache_bytes),
             crops: settings.crops,
             seed: settings.seed,
-            dir: place.records().join(dir),
+            dir: place.records().join("latents"),
         })
     };
     let measured = if data.validation.is_empty() { &data.cases } else { &data.validation };
-    let fixed = Fixed::new(&encoder(measured, "latents-validation")?)?;
-    let (encoder, batch) = (encoder(&data.cases, "latents")?, settings.batch as u64);
+    let fixed = Fixed::new(&encoder(measured)?)?;
+    let (encoder, batch) = (encoder(&data.cases)?, settings.batch as u64);
     let mut batches = Prefetch::new(first, settings.steps, place.threads, move |step| {
         ((step - 1) * batch..step * batch).map(|item| encoder.item(item)).collect::<Result<Vec<Encoded>>>()
     });

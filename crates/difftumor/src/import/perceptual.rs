@@ -2,9 +2,8 @@
 //! linear heads, which are two files.
 use super::{Import, Refs};
 use crate::autoencoder::perceptual::{LpipsConfig, VGG_STAGES};
-use crate::checkpoint;
 use crate::error::{Error, Result};
-use crate::run::{Model, NewRun};
+use crate::run::{Model, NewRun, read_tensors};
 use crate::state_dict::{self, Shapes};
 use std::path::Path;
 
@@ -53,9 +52,8 @@ impl Import<'_> {
 
 /// The heads' file, which must hold them all and nothing else.
 fn read_heads(path: &Path, expected: &Shapes) -> Result<crate::run::Tensors> {
-    let checkpoint = checkpoint::read(path)?;
-    let refs = checkpoint.section("");
-    let found = refs.iter().map(|(n, t)| (n.clone(), t.shape.clone())).collect();
+    let tensors = read_tensors(path)?;
+    let found = tensors.iter().map(|(n, (shape, _))| (n.clone(), shape.clone())).collect();
     let difference = state_dict::compare(expected, &found);
     if !difference.is_empty() {
         return Err(Error::StateDict {
@@ -65,9 +63,5 @@ fn read_heads(path: &Path, expected: &Shapes) -> Result<crate::run::Tensors> {
             hint: "name LPIPS' file for VGG16 (vgg.pth, version 0.1)".into(),
         });
     }
-    let load = |(name, tensor): (String, checkpoint::TensorRef)| {
-        let elements = checkpoint.load_f32(&name, &tensor)?;
-        Ok((name, (tensor.shape, elements)))
-    };
-    refs.into_iter().map(load).collect()
+    Ok(tensors)
 }

@@ -50,16 +50,16 @@ impl<T: Sized> Cache<T> {
         self.names.is_empty()
     }
 
-    /// The first usable scan of `order`, which begins with the one that is wanted, and its number. One that cannot be used is
+    /// The first usable scan of `order`, which begins with the one that is wanted. One that cannot be used is
     /// told once.
     ///
     /// # Errors
     /// The last scan's error, when none can be used.
-    pub fn first_usable(&self, order: impl Iterator<Item = usize>) -> Result<(usize, Arc<T>)> {
+    pub fn first_usable(&self, order: impl Iterator<Item = usize>) -> Result<Arc<T>> {
         let mut last = None;
         for index in order {
             match self.get(index) {
-                Ok(scan) => return Ok((index, scan)),
+                Ok(scan) => return Ok(scan),
                 Err(error) => {
                     if self.lock().told.insert(index) {
                         tracing::warn!("{} is left out: {error}", self.names[index]);

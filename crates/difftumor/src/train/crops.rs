@@ -53,7 +53,7 @@ pub fn batch(
     let mut batch = CropBatch { crops: vec![], origins: vec![] };
     for place in 0..settings.scans as u64 {
         let count = (step - 1) * settings.scans as u64 + place;
-        let (_, scan) = cache.first_usable(turn(cache.len(), seed, count))?;
+        let scan = cache.first_usable(turn(cache.len(), seed, count))?;
         for item in 0..settings.per_scan as u64 {
             let mut draws = Stream::new(seed, step, "crop", place * settings.per_scan as u64 + item);
             let (crop, start) = draw(&scan, settings, &mut draws);

@@ -5,6 +5,7 @@ use super::crops::{rotated, turn};
 use super::scans::model_grid;
 use crate::dataset::CaseSource;
 use crate::error::{Error, Result};
+use crate::index::LEAST_VOXELS;
 use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::intensity::HuWindow;
 use difftumor_ct::io::nifti::NiftiImage;
@@ -12,9 +13,6 @@ use difftumor_ct::patch::{Fill, spatial_pad};
 use difftumor_ct::resample::{Outside, linear, nearest};
 use ndarray::{Array3, s};
 use serde::{Deserialize, Serialize};
-
-/// Fewer voxels are taken for a slip of the annotator's hand (authors' code).
-const LEAST_VOXELS: usize = 8;
 
 /// How crops are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -138,13 +136,13 @@ pub fn choose(
     settings: &TumorCropSettings,
     seed: u64,
     item: u64,
-) -> Result<(usize, std::sync::Arc<TumorScan>, u64)> {
-    let (index, scan) = cases.first_usable(turn(cases.len(), seed, item))?;
+) -> Result<(std::sync::Arc<TumorScan>, u64)> {
+    let scan = cases.first_usable(turn(cases.len(), seed, item))?;
     let number = match settings.encoded_per_case {
         0 => item,
         n => Stream::new(seed, item, "choice of crop", 0).index(n as usize) as u64,
     };
-    Ok((index, scan, number))
+    Ok((scan, number))
 }
 
 /// Crop number `number` of a case.

@@ -170,6 +170,7 @@ impl Learner {
         let quantised = step >= settings.quantise_from_step;
         if quantised && !self.codebook_filled {
             self.codebook_filled = true;
+            self.best_psnr_db = None; // without codes it is easy to do better, and such a Run is no use
             let z = self.model.encode(x.clone()).without_autodiff();
             let first = donors(&rows(&z), codes, channels, &mut draws);
             let codebook = self.model.codebook().clone().initialise(&settings.codebook, first);

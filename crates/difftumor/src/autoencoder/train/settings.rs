@@ -28,7 +28,7 @@ pub struct AutoencoderTraining {
     pub learning_rate: LearningRate,
     /// The step from which latents are replaced by codes, which are latents of that step's batch at first. 1, authors'
     /// code. Later ones let the encoder settle: with batches much smaller than the codebook, codes that start with the
-    /// encoder lose its latents within tens of steps (7 of 16384 were in use).
+    /// encoder lose its latents within tens of steps (their perplexity fell to 7).
     pub quantise_from_step: u64,
     /// The architecture.
     pub model: AutoencoderConfig,

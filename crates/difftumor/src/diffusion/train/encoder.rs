@@ -35,18 +35,18 @@ pub(super) struct Encoder {
 impl Encoder {
     /// Item number `item` of all batches.
     pub(super) fn item(&self, item: u64) -> Result<Encoded> {
-        let (index, scan, number) = tumors::choose(&self.cases, &self.crops, self.seed, item)?;
+        let (scan, number) = tumors::choose(&self.cases, &self.crops, self.seed, item)?;
         if self.crops.encoded_per_case == 0 {
-            return Ok(self.encode(&scan, number));
+            return Ok(self.encode(&tumors::crop(&scan, &self.crops, self.seed, number)));
         }
-        let path = self.dir.join(format!("{index:05}-{number:05}.safetensors"));
+        let path = self.dir.join(format!("{}-{number:05}.safetensors", scan.id));
         if path.is_file() {
             // One that a full disk or a cut wire has damaged is made again.
             if let Ok(encoded) = self.kept(&path) {
                 return Ok(encoded);
             }
         }
-        let encoded = self.encode(&scan, number);
+        let encoded = self.encode(&tumors::crop(&scan, &self.crops, self.seed, number));
         std::fs::create_dir_all(&self.dir).map_err(Error::io(&self.dir, "create"))?;
         let of = |t: &Tensor<5>| (t.dims().to_vec(), values(t));
         let kept = BTreeMap::from([
@@ -73,17 +73,12 @@ impl Encoder {
         Ok(Encoded { z0, condition, origin })
     }
 
-    fn encode(&self, scan: &TumorScan, number: u64) -> Encoded {
-        let crop = tumors::crop(scan, &self.crops, self.seed, number);
-        let (image, mask) = self.tensors(&crop);
+    pub(super) fn encode(&self, crop: &TumorCrop) -> Encoded {
+        let mask = crop.mask.mapv(|m| f32::from(u8::from(m)));
+        let (image, mask) = (from_crop(&crop.image, &self.device), from_crop(&mask, &self.device));
         let z0 = LatentScale::of(&self.autoencoder).normalise(self.autoencoder.encode(image.clone()));
         let Condition(condition) = Condition::new(&self.autoencoder, image, mask);
-        Encoded { z0, condition, origin: crop.origin }
-    }
-
-    pub(super) fn tensors(&self, crop: &TumorCrop) -> (Tensor<5>, Tensor<5>) {
-        let mask = crop.mask.mapv(|m| f32::from(u8::from(m)));
-        (from_crop(&crop.image, &self.device), from_crop(&mask, &self.device))
+        Encoded { z0, condition, origin: crop.origin.clone() }
     }
 }
 

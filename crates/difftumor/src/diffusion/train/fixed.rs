@@ -18,10 +18,9 @@ const FIXED_PICTURES: usize = 4;
 /// Crops that are measured on: always the same, with the same noise.
 pub(super) struct Fixed {
     encoded: Vec<Encoded>,
-    /// Crop and mask of the first of them that show a tumor, and which they are.
-    shown: Vec<(usize, Array3<f32>, Array3<bool>)>,
+    /// Crop and mask of the first of them, for pictures.
+    shown: Vec<(Array3<f32>, Array3<bool>)>,
     autoencoder: Autoencoder,
-    scale: LatentScale,
     device: Device,
     seed: u64,
 }
@@ -33,21 +32,16 @@ impl Fixed {
             TumorCropSettings { encoded_per_case: 0, tumor_share: 1.0, rotated_share: 0.0, ..encoder.crops };
         let encoder_seed = encoder.seed ^ 0x5A5A;
         for item in 0..FIXED_CROPS {
-            let (_, scan, number) = tumors::choose(&encoder.cases, &crops, encoder_seed, item)?;
+            let (scan, number) = tumors::choose(&encoder.cases, &crops, encoder_seed, item)?;
             let crop = tumors::crop(&scan, &crops, encoder_seed, number);
-            let (image, mask) = encoder.tensors(&crop);
-            let scale = LatentScale::of(&encoder.autoencoder);
-            let z0 = scale.normalise(encoder.autoencoder.encode(image.clone()));
-            let Condition(condition) = Condition::new(&encoder.autoencoder, image, mask);
+            encoded.push(encoder.encode(&crop));
             if shown.len() < FIXED_PICTURES {
-                shown.push((encoded.len(), crop.image, crop.mask));
+                shown.push((crop.image, crop.mask));
             }
-            encoded.push(Encoded { z0, condition, origin: crop.origin });
         }
         Ok(Self {
             encoded,
             shown,
-            scale: LatentScale::of(&encoder.autoencoder),
             autoencoder: encoder.autoencoder.clone(),
             device: encoder.device.clone(),
             seed: encoder_seed,
@@ -70,11 +64,11 @@ impl Fixed {
 
     /// Tumors painted where real ones are: the scan, the region that is painted, what the model paints there.
     pub(super) fn picture(&self, model: &Unet3d, config: &DiffusionConfig) -> ([usize; 2], Vec<u8>) {
-        let paint = |(i, image, mask): &(usize, Array3<f32>, Array3<bool>)| {
-            let mut noise = Stream::new(self.seed, *i as u64, "picture", 0);
-            let condition = Condition(self.encoded[*i].condition.clone());
+        let paint = |(i, (image, mask)): (usize, &(Array3<f32>, Array3<bool>))| {
+            let mut noise = Stream::new(self.seed, i as u64, "picture", 0);
+            let condition = Condition(self.encoded[i].condition.clone());
             let x = sample(model, config, &condition, &mut noise);
-            let painted = to_crop(self.autoencoder.decode(self.scale.restore(x)));
+            let painted = to_crop(self.autoencoder.decode(LatentScale::of(&self.autoencoder).restore(x)));
             let blank = ndarray::Zip::from(image).and(mask).map_collect(|v, m| if *m { 0.0 } else { *v });
             let mixed = ndarray::Zip::from(image)
                 .and(mask)
@@ -85,7 +79,7 @@ impl Fixed {
             let z = (0..mask.dim().2).max_by_key(area).unwrap_or(0);
             [image.clone(), blank, painted, mixed].map(|a| a.index_axis(Axis(2), z).to_owned())
         };
-        let painted: Vec<_> = self.shown.iter().map(paint).collect();
+        let painted: Vec<_> = self.shown.iter().enumerate().map(paint).collect();
         let rows: Vec<Vec<_>> = painted.iter().map(|row| row.iter().map(|a| a.view()).collect()).collect();
         pictures::grid(&["real tumor", "region", "painted", "put into the scan"], &rows, 2)
     }
