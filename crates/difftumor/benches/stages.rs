@@ -5,7 +5,7 @@
 //! Weights are random: times do not depend on them. `--medium` adds a tumor of 50 DDIM steps.
 use burn::tensor::{Device, Distribution, Tensor};
 use difftumor::autoencoder::AutoencoderConfig;
-use difftumor::diffusion::{Condition, DiffusionConfig, LatentScale, Sampler, sample};
+use difftumor::diffusion::{Condition, DiffusionConfig, LatentScale, Sampler, ScaleOf, sample};
 use difftumor_ct::blend::{blend_published, published_weight};
 use difftumor_ct::draws::Stream;
 use difftumor_ct::tumor_mask::generate::{PAPER_RULES, generate};
@@ -51,7 +51,7 @@ fn main() {
     let image = random([1, 1, 96, 96, 96]).clamp(-1.0, 1.0);
     let latent = random([1, 8, 24, 24, 24]);
     let condition = Condition(random([1, 9, 24, 24, 24]));
-    let scale = LatentScale::of(&autoencoder);
+    let scale = LatentScale::of(&autoencoder, ScaleOf::Codebook);
     let organ = Array3::from_shape_fn((96, 96, 96), |(x, y, z)| x > 8 && y > 8 && z > 8);
     let mut draws = Stream::new(1, 0, "bench", 0);
     println!("threads: {}", rayon::current_num_threads());
@@ -77,7 +77,8 @@ fn main() {
         let mask = generate(&organ, &PAPER_RULES[0], &[PAPER[1]], noise).expect("an organ");
         let mask_f = mask.mapv(|m| f32::from(u8::from(m)));
         let crop = difftumor::tensor::from_crop(&ct.mapv(|v| 2.0 * v - 1.0), &device);
-        let condition = Condition::new(&autoencoder, crop, difftumor::tensor::from_crop(&mask_f, &device));
+        let condition =
+            Condition::new(&autoencoder, &scale, crop, difftumor::tensor::from_crop(&mask_f, &device));
         let x = sample(&unet, config, &condition, noise);
         let decoded = difftumor::tensor::to_crop(autoencoder.decode(scale.restore(x)));
         drop(blend_published(&ct, &decoded, &published_weight(&mask, 2.0)));
@@ -87,7 +88,7 @@ fn main() {
     if args.iter().any(|a| a == "--medium") {
         let medium = DiffusionConfig {
             timesteps: 200,
-            sampler: Sampler::Ddim { steps: 50, eta: 0.0 },
+            sampler: Sampler::Ddim { steps: 50, eta: 0.0, clip: false },
             ..early.clone()
         };
         measure("whole medium tumor (50 steps)", rounds, || whole(&medium, &mut noise));

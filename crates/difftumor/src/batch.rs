@@ -19,13 +19,11 @@ pub use record::{CaseRecord, FitSettings, ModelSettings, RECORD, Settings};
 pub use report::{BatchReport, CaseReport, Status, Totals};
 
 use crate::dataset::{CaseSource, Dataset};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::synthesis::Synthesizer;
 use difftumor_ct::label::OrganSpec;
 use output::Target;
-use std::any::Any;
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -199,9 +197,7 @@ impl Task<'_> {
         let start = Instant::now();
         let make = || self.make(synthesizer, options, settings);
         let id = &self.source.id;
-        let result = catch_unwind(AssertUnwindSafe(make))
-            .unwrap_or_else(|panic| Err(Error::Panic { case: id.clone(), message: text_of(&*panic) }));
-        let report = match result {
+        let report = match caught(id, make) {
             Ok((status, record)) => CaseReport::of(status, &record, self.target.folder()),
             Err(error) => {
                 tracing::info!("case '{id}', copy {}: {error}", self.copy);
@@ -232,11 +228,6 @@ impl Task<'_> {
         let record = self.target.write(&loaded, &synthesis, self.copy, settings, options.existing)?;
         Ok((Status::Done, record))
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_string()
 }
 
 fn argument(what: &str, expected: &str, found: &str) -> Error {

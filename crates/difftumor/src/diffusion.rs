@@ -8,7 +8,7 @@ pub mod train;
 pub mod unet;
 
 pub use condition::{Condition, LatentScale};
-pub use config::{DiffusionConfig, Sampler};
+pub use config::{DiffusionConfig, Predicts, Sampler, ScaleOf};
 pub use sampler::{NoiseSource, sample};
 pub use schedule::{DdimSteps, Schedule};
 pub use unet::Unet3d;

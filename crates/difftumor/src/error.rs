@@ -1,6 +1,7 @@
 //! What can go wrong with models and the files that hold them. What can go wrong with images is
 //! [`difftumor_ct::Error`], which this type contains; so does everything that is "a file is not what it should be".
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// Result of everything in this crate that touches a user's data.
@@ -105,6 +106,15 @@ pub enum Error {
         /// What the panic said.
         message: String,
     },
+}
+
+/// What `make` returns; a panic in it becomes [`Error::Panic`], so that one case stops no other.
+pub(crate) fn caught<T>(case: &str, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Error::Panic { case: case.into(), message: text.unwrap_or("no message").into() })
+    })
 }
 
 /// How a set of tensors differs from the one that an architecture needs. Everything is listed by name.

@@ -75,10 +75,11 @@ enum Kind {
     Segmentation(&'static str),
 }
 
-const SIGNATURES: [(Kind, &str); 6] = [
+const SIGNATURES: [(Kind, &str); 7] = [
     (Kind::Diffusion, "denoise_fn.init_conv.weight"),
     (Kind::Autoencoder, "codebook.embeddings"),
     (Kind::Perceptual, "features.24.weight"),
+    (Kind::Perceptual, "net.slice5.24.weight"),
     (Kind::Segmentation("U-Net"), "model.0.conv.unit0.conv.weight"),
     (Kind::Segmentation("nnU-Net"), "input_block.conv1.conv.weight"),
     (Kind::Segmentation("Swin UNETR"), "swinViT.patch_embed.proj.weight"),

@@ -244,7 +244,7 @@ fn prepare(
 
 impl Annotation {
     /// Organ and tumors; no tumors when no voxel is labelled so.
-    fn masks(&self, labels: &Path, scan: (&Grid, &str)) -> Result<(Option<Mask>, Option<Mask>)> {
+    pub(crate) fn masks(&self, labels: &Path, scan: (&Grid, &str)) -> Result<(Option<Mask>, Option<Mask>)> {
         match self {
             Self::Organ(spec) => {
                 let mask = LabelMap::open(labels)?.organ(spec, Some(scan))?;

@@ -1,4 +1,5 @@
 //! Tumor synthesis in CT: the models, synthesis, and everything around them (library of the `difftumor` binary).
+pub mod analyze;
 pub mod autoencoder;
 pub mod batch;
 pub mod checkpoint;
@@ -7,6 +8,7 @@ pub mod device;
 pub mod diffusion;
 pub mod error;
 pub mod evaluate;
+pub mod export;
 pub mod import;
 pub mod index;
 pub mod memory;

@@ -6,7 +6,7 @@
 //! in the axial view and on the left of the sagittal one, superior is up.
 pub(crate) mod canvas;
 mod font;
-mod view;
+pub(crate) mod view;
 
 use crate::error::Result;
 use crate::synthesis::{Synthesis, TumorRecord};

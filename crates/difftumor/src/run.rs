@@ -2,27 +2,27 @@
 //!
 //! ```text
 //! run.toml              kind, resolved config, preprocessing, hashes, licence, origin
-//! weights.safetensors   f32, the component's published names
+//! weights.safetensors   f32, or f16 for passing on; the component's published names
 //! autoencoder/          inside the Run of a diffusion model: the Run of the autoencoder that it was trained on
 //! ```
 //!
-//! A Run is written to a temporary folder beside its place and then renamed, so a half-written one is never seen.
+//! A Run is written to a temporary folder beside its place and then renamed, so a half-written one is never seen. Runs that
+//! ship with the program are opened by names such as `shipped:compact-v1/early` ([`shipped`]).
 mod manifest;
+pub mod shipped;
+mod weights;
 
 pub use manifest::{AutoencoderLink, Manifest, Model, Origin, Preprocessing, Training, Weights};
+pub use weights::{Precision, read_tensors, sha256_file, write_tensors};
 
 use crate::autoencoder::config::AutoencoderConfig;
-use crate::checkpoint;
 use crate::diffusion::config::DiffusionConfig;
 use crate::error::{Error, Result};
 use crate::state_dict::{self, AUTOENCODER_TRAINING_PARTS};
 use difftumor_ct::io::write_atomically;
-use safetensors::tensor::{Dtype, View};
-use sha2::{Digest, Sha256};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Name of the description inside a Run directory.
@@ -64,6 +64,19 @@ impl Run {
     /// # Errors
     /// When something is in the way or cannot be written. Nothing is left behind then.
     pub fn create(dir: impl AsRef<Path>, new: &NewRun, replace: bool) -> Result<Self> {
+        Self::create_as(dir, new, replace, Precision::F32)
+    }
+
+    /// [`Run::create`] with weights of that precision.
+    ///
+    /// # Errors
+    /// As [`Run::create`], and when a weight is too large for the precision.
+    pub fn create_as(
+        dir: impl AsRef<Path>,
+        new: &NewRun,
+        replace: bool,
+        precision: Precision,
+    ) -> Result<Self> {
         let dir = dir.as_ref();
         let exists = |problem| Error::Exists { path: dir.to_path_buf(), problem };
         let occupied = match fs::read_dir(dir) {
@@ -83,7 +96,7 @@ impl Run {
         let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(Error::io(parent, "create"))?;
         let temporary = temporary_beside(parent)?;
-        let manifest = write(temporary.path(), new, 0)?;
+        let manifest = write(temporary.path(), new, 0, precision)?;
         if occupied {
             // The old Run is moved away, not deleted, until the new one stands in its place.
             let old = temporary_beside(parent)?;
@@ -114,7 +127,10 @@ impl Run {
             let hint = "name a Run directory as `import` writes it";
             Error::format(&path, what, expected, found, hint)
         };
-        let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
+        let text = match shipped::file(&path)? {
+            Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            None => fs::read_to_string(&path).map_err(Error::io(&path, "read"))?,
+        };
         let manifest: Manifest =
             toml::from_str(&text).map_err(|e| bad("description", "a Run's keys", e.to_string()))?;
         if manifest.format != FORMAT {
@@ -205,7 +221,8 @@ impl Run {
     pub fn load_tensors(&self) -> Result<Tensors> {
         let weights = &self.manifest.weights;
         let path = self.dir.join(&weights.file);
-        let found = sha256_file(&path)?;
+        let shipped = shipped::file(&path)?;
+        let found = shipped.map_or_else(|| sha256_file(&path), |bytes| Ok(weights::sha256(bytes)))?;
         if found != weights.sha256 {
             return Err(Error::Hash {
                 path,
@@ -215,7 +232,10 @@ impl Run {
                 hint: "the file is damaged or was changed: import it again",
             });
         }
-        let section = read_tensors(&path)?;
+        let section = match shipped {
+            Some(bytes) => weights::tensors_of(&path, bytes)?,
+            None => read_tensors(&path)?,
+        };
         let is_extra =
             |name: &String| AUTOENCODER_TRAINING_PARTS.iter().any(|prefix| name.starts_with(prefix));
         let shapes = section.iter().filter(|(name, _)| !is_extra(name));
@@ -234,13 +254,17 @@ impl Run {
         Ok(section)
     }
 
-    /// What this Run is made from, to put it into another.
+    /// What this Run is made from, to put it into another or to write it anew.
     ///
     /// # Errors
-    /// As [`Run::load_tensors`].
+    /// As [`Run::load_tensors`], for the autoencoder of a diffusion model too.
     pub fn to_new(&self) -> Result<NewRun> {
-        let Manifest { licence, model, origin, training, .. } = self.manifest.clone();
-        Ok(NewRun { model, licence, origin, training, tensors: self.load_tensors()?, autoencoder: None })
+        let Manifest { licence, model, origin, training, autoencoder, .. } = self.manifest.clone();
+        let autoencoder = match autoencoder {
+            Some(_) => Some(Box::new(self.autoencoder()?.to_new()?)),
+            None => None,
+        };
+        Ok(NewRun { model, licence, origin, training, tensors: self.load_tensors()?, autoencoder })
     }
 
     /// Replaces the weights of a Run that is being trained, or makes the Run: a new file, then the description that names
@@ -252,13 +276,13 @@ impl Run {
     pub fn publish(dir: &Path, new: &NewRun, step: u64) -> Result<Self> {
         if !dir.join(MANIFEST).is_file() {
             fs::create_dir_all(dir).map_err(Error::io(dir, "create"))?;
-            let manifest = write(dir, new, step)?;
+            let manifest = write(dir, new, step, Precision::F32)?;
             return Ok(Self { dir: dir.to_path_buf(), manifest });
         }
         let old = Self::open(dir)?.manifest;
         let file = weights_name(step);
         let path = dir.join(&file);
-        write_tensors(&path, &new.tensors)?;
+        write_tensors(&path, &new.tensors, Precision::F32)?;
         let weights = Weights { sha256: sha256_file(&path)?, file };
         let manifest =
             Manifest { weights, model: new.model.clone(), training: new.training.clone(), ..old.clone() };
@@ -269,31 +293,6 @@ impl Run {
         }
         Ok(Self { dir: dir.to_path_buf(), manifest })
     }
-}
-
-/// Tensors of a safetensors file (f16 and bf16 are widened).
-///
-/// # Errors
-/// When it is unreadable or damaged.
-pub fn read_tensors(path: &Path) -> Result<Tensors> {
-    let checkpoint = checkpoint::read(path)?;
-    let load = |(name, tensor): (String, checkpoint::TensorRef)| {
-        let elements = checkpoint.load_f32(&name, &tensor)?;
-        Ok((name, (tensor.shape, elements)))
-    };
-    checkpoint.section("").into_iter().map(load).collect()
-}
-
-/// Writes tensors as a safetensors file of f32, whole and flushed or not at all.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_tensors(path: &Path, tensors: &Tensors) -> Result<()> {
-    let views = tensors.iter().map(|(name, (shape, elements))| (name, F32View { shape, elements }));
-    // Not serialize_to_file, which makes a file that only its owner may read.
-    let bytes =
-        safetensors::serialize(views, None).expect("shapes and elements agree, names are not too many");
-    Ok(write_atomically(path, |file| file.write_all(&bytes))?)
 }
 
 /// A folder in `parent` that is filled and then renamed; removed when that did not happen.
@@ -310,19 +309,19 @@ pub(crate) fn temporary_beside(parent: &Path) -> Result<tempfile::TempDir> {
 }
 
 /// Writes the files of a Run into an existing folder.
-fn write(dir: &Path, new: &NewRun, step: u64) -> Result<Manifest> {
+fn write(dir: &Path, new: &NewRun, step: u64, precision: Precision) -> Result<Manifest> {
     let autoencoder = match &new.autoencoder {
         None => None,
         Some(inner) => {
             let inner_dir = dir.join(AUTOENCODER);
             fs::create_dir(&inner_dir).map_err(Error::io(&inner_dir, "create"))?;
-            let weights_sha256 = write(&inner_dir, inner, 0)?.weights.sha256;
+            let weights_sha256 = write(&inner_dir, inner, 0, precision)?.weights.sha256;
             Some(AutoencoderLink { path: AUTOENCODER.into(), weights_sha256 })
         }
     };
     let file = weights_name(step);
     let path = dir.join(&file);
-    write_tensors(&path, &new.tensors)?;
+    write_tensors(&path, &new.tensors, precision)?;
     let manifest = Manifest {
         format: FORMAT,
         licence: new.licence.clone(),
@@ -345,39 +344,4 @@ fn write_manifest(dir: &Path, manifest: &Manifest) -> Result<()> {
 /// Imported and finished weights are `weights.safetensors`; those of a training carry their step.
 fn weights_name(step: u64) -> String {
     if step == 0 { "weights.safetensors".into() } else { format!("weights-{step}.safetensors") }
-}
-
-/// SHA-256 of a file's content, in hexadecimal.
-pub fn sha256_file(path: &Path) -> Result<String> {
-    let mut file = fs::File::open(path).map_err(Error::io(path, "read"))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut buffer).map_err(Error::io(path, "read"))?;
-        if n == 0 {
-            return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
-        }
-        hash.update(&buffer[..n]);
-    }
-}
-
-/// Bytes of one tensor, made when they are written.
-struct F32View<'a> {
-    shape: &'a [usize],
-    elements: &'a [f32],
-}
-
-impl View for F32View<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-    fn shape(&self) -> &[usize] {
-        self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.elements.iter().flat_map(|v| v.to_le_bytes()).collect()
-    }
-    fn data_len(&self) -> usize {
-        4 * self.elements.len()
-    }
 }

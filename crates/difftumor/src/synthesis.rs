@@ -4,6 +4,7 @@
 //! generated *change* travels back to the scan's grid and is added to its Hounsfield units. So every output keeps its
 //! input's grid and full HU range, and voxels outside of the blend zone are bit-identical.
 mod contrast;
+mod grain;
 mod improved;
 mod landing;
 mod model;

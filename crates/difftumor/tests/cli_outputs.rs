@@ -19,7 +19,7 @@ fn every_orientation_keeps_its_geometry_and_all_voxels_outside() {
         let out = dir.path().join(format!("out_{name}"));
         let (code, stderr) = synthesize(&files, &out, &[]);
         assert_eq!(code, 0, "{name}: {stderr}");
-        assert_eq!(stderr.matches("no --model given: using the handcrafted method").count(), 1, "{stderr}");
+        assert_eq!(json(&out.join("record.json"))["settings"]["method"], "handcrafted");
         check_output(&files, &out, &[1]);
     }
 }
@@ -127,6 +127,7 @@ fn copies_differ_and_the_first_is_that_of_a_single_run() {
 /// `synthesize` on a table.
 fn batch<'a>(table: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut all = vec!["synthesize", "--cases", table, "--organ", "liver=1", "--size", "early", "--out", out];
+    all.extend(["--method", "handcrafted"]);
     all.extend(more);
     all
 }
@@ -172,6 +173,8 @@ fn two_folders_are_a_dataset() {
         ["ct", "labels", "out", "report.json"].map(|n| text(&dir.path().join(n)).to_string());
     let (code, stderr) = run(&[
         "synthesize",
+        "--method",
+        "handcrafted",
         "--ct",
         &ct,
         "--labels",

@@ -2,6 +2,7 @@
 mod phantom;
 
 use difftumor::autoencoder::AutoencoderConfig;
+use difftumor::diffusion::{Predicts, ScaleOf};
 use difftumor::run::{Model, NewRun, Run, Tensors, read_tensors};
 use difftumor_ct::io::nifti::Datatype;
 use phantom::*;
@@ -98,6 +99,13 @@ impl Place {
         run(&all)
     }
 
+    fn losses(&self, out: &str) -> Vec<f64> {
+        let path = self.dir.path().join(out).join("training/metrics.jsonl");
+        let lines = std::fs::read_to_string(path).unwrap();
+        let loss = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64();
+        lines.lines().filter_map(loss).collect()
+    }
+
     fn tensors(&self, file: &str) -> Tensors {
         read_tensors(&self.dir.path().join(file)).unwrap()
     }
@@ -162,11 +170,7 @@ fn one_tumor_is_enough_and_the_loss_falls() {
         ["steps=80", "output.validate_every=40", "output.record_every=20", "crops.encoded_per_case=8"];
     let (code, told) = p.train("run", &settings, &[]);
     assert_eq!(code, 0, "{told}");
-    let metrics = std::fs::read_to_string(p.dir.path().join("run/training/metrics.jsonl")).unwrap();
-    let losses: Vec<f64> = metrics
-        .lines()
-        .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["loss"].as_f64())
-        .collect();
+    let losses = p.losses("run");
     // Predicting no noise at all costs E|n| = 0.8; the first steps cost that or more.
     assert!(losses[0] > 0.6 && losses[3] < 0.8 * losses[0], "{losses:?}");
 
@@ -182,6 +186,18 @@ fn one_tumor_is_enough_and_the_loss_falls() {
     let (code, told) = synthesize(&files, &out, &["--model", text(&run), "--tumors", "1"]);
     // A tumor may be too faint to be placed after 80 steps; the model itself must work.
     assert!(code == 0 || told.contains("HU"), "{told}");
+}
+
+#[test]
+fn latents_may_be_predicted_in_place_of_noise() {
+    let p = place(&[6.0]);
+    let settings = ["steps=60", "output.record_every=20", "model.predicts=clean", "model.scale=used_codes"];
+    let (code, told) = p.train("run", &settings, &[]);
+    assert_eq!(code, 0, "{told}");
+    let losses = p.losses("run");
+    assert!(losses[2] < 0.8 * losses[0], "{losses:?}");
+    let config = Run::open(p.dir.path().join("run")).unwrap().diffusion_config().unwrap().clone();
+    assert_eq!((config.predicts, config.scale), (Predicts::Clean, ScaleOf::UsedCodes));
 }
 
 #[test]

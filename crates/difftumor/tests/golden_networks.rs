@@ -14,7 +14,9 @@ use burn::tensor::{Int, Tensor, TensorData};
 use difftumor::autoencoder::{Autoencoder, AutoencoderConfig};
 use difftumor::diffusion::sampler::{NoiseSource, sample_watched};
 use difftumor::diffusion::unet::bucket;
-use difftumor::diffusion::{Condition, DdimSteps, DiffusionConfig, LatentScale, Sampler, Schedule, Unet3d};
+use difftumor::diffusion::{
+    Condition, DdimSteps, DiffusionConfig, LatentScale, Sampler, ScaleOf, Schedule, Unet3d,
+};
 use difftumor::import::{ImportOptions, import};
 use difftumor::nn::attention::rotate;
 use difftumor::run::Run;
@@ -247,7 +249,12 @@ fn golden_condition() {
     for g in goldens("cond_", &[]) {
         let (shape, ct) = g.get("ct");
         let image = dhw(ct, shape) * 2.0 - 1.0;
-        let condition = Condition::new(&model, image, dhw(g.get("mask").1, shape));
+        let condition = Condition::new(
+            &model,
+            &LatentScale::of(&model, ScaleOf::Codebook),
+            image,
+            dhw(g.get("mask").1, shape),
+        );
         let [b, c, d, h, w] = condition.0.dims();
         let latents = condition.0.clone().slice([0..b, 0..c - 1, 0..d, 0..h, 0..w]);
         g.compare("masked_volume_latent_normalised", &values(&latents), NETWORK);
@@ -285,7 +292,8 @@ fn golden_sample_ddpm() {
         let config = DiffusionConfig { timesteps: steps, sampler: Sampler::Ddpm, ..Default::default() };
         if g.find("ct").is_some() && g.find("masked_volume").is_some() {
             let (s, ct) = g.get("ct");
-            let ours = Condition::new(&autoencoder, dhw(ct, s) * 2.0 - 1.0, dhw(g.get("mask").1, s));
+            let scale = LatentScale::of(&autoencoder, ScaleOf::Codebook);
+            let ours = Condition::new(&autoencoder, &scale, dhw(ct, s) * 2.0 - 1.0, dhw(g.get("mask").1, s));
             g.compare("cond", &values(&ours.0), NETWORK);
         }
         let condition = Condition(t5(&cond, &shape));
@@ -317,7 +325,7 @@ fn fill_mask_box(rule: &str, shape: &[usize], cond: &mut [f32]) {
 
 /// Latents, codes and image of a sample. The image is decoded from the stored codes.
 fn finish(autoencoder: &Autoencoder, g: &golden::Golden, x: &Tensor<5>, tolerance: f32) {
-    let latent = LatentScale::of(autoencoder).restore(x.clone());
+    let latent = LatentScale::of(autoencoder, ScaleOf::Codebook).restore(x.clone());
     if g.find("latent").is_some() {
         g.compare("latent", &values(&latent), tolerance);
     }
@@ -360,8 +368,11 @@ fn golden_sample_ddim() {
     for g in goldens("sample_ddim", &[]) {
         let steps = g.meta["steps"].parse().unwrap();
         let eta = g.meta["eta"].parse().unwrap();
-        let config =
-            DiffusionConfig { timesteps: 200, sampler: Sampler::Ddim { steps, eta }, ..Default::default() };
+        let config = DiffusionConfig {
+            timesteps: 200,
+            sampler: Sampler::Ddim { steps, eta, clip: false },
+            ..Default::default()
+        };
         let (shape, cond) = g.get("cond");
         let condition = Condition(t5(cond, shape));
         let scale = g.find("sampled").map_or(1.0, |(_, v)| v.iter().fold(1f32, |m, x| m.max(x.abs())));

@@ -68,7 +68,9 @@ fn fixture(name: &str) -> PathBuf {
 #[test]
 fn a_diffusion_file_becomes_a_run_with_its_autoencoder_inside() {
     let dir = tempfile::tempdir().unwrap();
-    for (timesteps, sampler) in [(4, Sampler::Ddpm), (200, Sampler::Ddim { steps: 50, eta: 0.0 })] {
+    for (timesteps, sampler) in
+        [(4, Sampler::Ddpm), (200, Sampler::Ddim { steps: 50, eta: 0.0, clip: false })]
+    {
         let file = write(dir.path(), "liver.safetensors", &diffusion(&cosine_betas(timesteps)));
         let out = dir.path().join(format!("run{timesteps}"));
         let options = ImportOptions { licence: Some("CC0-1.0".into()), ..Default::default() };
@@ -158,6 +160,32 @@ fn vgg16_and_heads_become_a_perceptual_network() {
     }
     assert!(matches!(Autoencoder::open(&run, &device), Err(Error::RunKind { .. })));
     assert!(toml::from_str::<PerceptualConfig>("kind = \"random_features\"\nhats = 1").is_err());
+}
+
+#[test]
+fn the_whole_model_of_the_lpips_package_needs_no_second_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, heads, all) = vgg(dir.path(), 2);
+    let mut whole = all.clone();
+    // The package registers the heads twice, and has its scaling as constants.
+    for (name, tensor) in &all {
+        if let Some(head) = name.strip_prefix("lin") {
+            whole.insert(format!("lins.{head}"), tensor.clone());
+        }
+    }
+    whole.insert("scaling_layer.shift".into(), (vec![1, 3, 1, 1], vec![0.0; 3]));
+    let file = write(dir.path(), "lpips.safetensors", &whole);
+    let out = dir.path().join("run");
+    let report = import(&file, &out, &ImportOptions::default()).unwrap();
+    assert_eq!((report.kind, report.tensors, report.skipped_tensors.len()), ("perceptual", 31, 6));
+    assert_eq!(Run::open(&out).unwrap().load_tensors().unwrap(), all);
+
+    let options = ImportOptions { force: true, lpips_heads: Some(heads), ..Default::default() };
+    assert!(import(&file, &out, &options).unwrap_err().to_string().contains("leave --lpips-heads out"));
+    whole.remove("lin3.model.1.weight");
+    let file = write(dir.path(), "less.safetensors", &whole);
+    let options = ImportOptions { force: true, ..Default::default() };
+    assert!(import(&file, &out, &options).unwrap_err().to_string().contains("lin3.model.1.weight"));
 }
 
 #[test]

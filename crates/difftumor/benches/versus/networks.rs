@@ -2,7 +2,7 @@
 use super::{Run, device, random, run};
 use burn::tensor::Tensor;
 use difftumor::autoencoder::{Autoencoder, AutoencoderConfig};
-use difftumor::diffusion::{Condition, DiffusionConfig, LatentScale, sample};
+use difftumor::diffusion::{Condition, DiffusionConfig, LatentScale, ScaleOf, sample};
 use difftumor_ct::draws::Stream;
 use std::hint::black_box;
 
@@ -16,9 +16,10 @@ fn early_tumors(autoencoder: Autoencoder, image: Tensor<5>) -> Run {
     let mask = mask.slice_assign(cube, Tensor::<5>::ones([batch, 1, 16, 16, 16], &device()));
     let mut noise = Stream::new(1, 0, "versus", 0);
     run(move || {
-        let condition = Condition::new(&autoencoder, image.clone(), mask.clone());
+        let scale = LatentScale::of(&autoencoder, ScaleOf::Codebook);
+        let condition = Condition::new(&autoencoder, &scale, image.clone(), mask.clone());
         let x = sample(&unet, &config, &condition, &mut noise);
-        autoencoder.decode(LatentScale::of(&autoencoder).restore(x))
+        autoencoder.decode(scale.restore(x))
     })
 }
 

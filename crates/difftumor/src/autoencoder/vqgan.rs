@@ -203,6 +203,13 @@ impl AutoencoderConfig {
     }
 }
 
+/// By how many latents on each side a voxel of the image depends on latents, when no norm sees the whole image.
+fn decoder_reach(levels: usize) -> usize {
+    // Voxels of each level, from the image on: the last convolution; then two blocks of two convolutions, and a
+    // transposed convolution, which reaches one beyond half of what it must give.
+    (0..levels).fold(1_usize, |reach, _| (reach + 4).div_ceil(2) + 1)
+}
+
 /// Sides of the image that latents stand for.
 fn image_sides(z: &Tensor<5>, levels: usize) -> [usize; 3] {
     let [_, _, d, h, w] = z.dims();
@@ -275,20 +282,42 @@ impl Autoencoder {
         self.decode_quantised(self.lookup(self.indices(z), [b, d, h, w]))
     }
 
-    /// The voxels `start..end` (D, H, W) of [`Autoencoder::decode`], equal to the bit, for less: only layers that need
-    /// not see the whole image are limited to the box.
+    /// The voxels `start..end` (D, H, W) of [`Autoencoder::decode`], for less. Without norms over the image only the latents
+    /// that the box depends on are decoded (equal up to rounding); with them, only what follows the last norm is limited to
+    /// the box (equal to the bit).
     ///
     /// # Shapes
     /// `[B, 8, d, h, w]` → `[B, 1, D', H', W']` with the box's sides.
     pub fn decode_within(&self, z: Tensor<5>, start: [usize; 3], end: [usize; 3]) -> Tensor<5> {
         let volume = image_sides(&z, self.form.levels);
         assert!((0..3).all(|a| start[a] < end[a] && end[a] <= volume[a]), "{start:?}..{end:?} of {volume:?}");
+        let (z, start, end) = match self.form.norm.groups {
+            0 => self.latents_of(z, start, end),
+            _ => (z, start, end),
+        };
+        let volume = image_sides(&z, self.form.levels);
         let [b, _, d, h, w] = z.dims();
         let z = self.lookup(self.indices(z), [b, d, h, w]);
         self.decode_plain(&z, Frame { volume, start, end }).unwrap_or_else(|| {
             let [d, h, w] = [0, 1, 2].map(|a| start[a]..end[a]);
             self.decode_quantised(z).slice([0..b, 0..1, d, h, w])
         })
+    }
+
+    /// The latents that the voxels `start..end` depend on when no norm sees the whole image, and the box in their image.
+    fn latents_of(
+        &self,
+        z: Tensor<5>,
+        start: [usize; 3],
+        end: [usize; 3],
+    ) -> (Tensor<5>, [usize; 3], [usize; 3]) {
+        let (unit, margin) = (self.unit_vox(), decoder_reach(self.form.levels));
+        let [b, c, d, h, w] = z.dims();
+        let first = start.map(|v| (v / unit).saturating_sub(margin));
+        let last: [usize; 3] = std::array::from_fn(|a| (end[a].div_ceil(unit) + margin).min([d, h, w][a]));
+        let [d, h, w] = [0, 1, 2].map(|a| first[a]..last[a]);
+        let moved = |v: [usize; 3]| std::array::from_fn(|a| v[a] - unit * first[a]);
+        (z.slice([0..b, 0..c, d, h, w]), moved(start), moved(end))
     }
 
     /// The codebook.

@@ -79,19 +79,32 @@ fn summarise(report: &Report) -> anyhow::Result<()> {
     for file in &report.files {
         let name = file.ct.display();
         match (&file.figures, &file.message) {
-            (Some(f), _) => print(&format!("{name}: {}, {:.0} s\n", line(f), file.seconds))?,
+            (Some(f), _) => {
+                print(&format!("{name}: {}, {:.0} s\n", line(f), file.seconds))?;
+                if f.psnr_unquantised_db - f.psnr_db > UNUSED_CODES_DB {
+                    eprintln!(
+                        "note: {name}: codes cost {:.0} dB: they are not those of this encoder's latents; was the training still before quantise_from_step?",
+                        f.psnr_unquantised_db - f.psnr_db
+                    );
+                }
+            }
             (None, message) => eprintln!("failed: {name}: {}", message.as_deref().unwrap_or_default()),
         }
     }
     Ok(())
 }
 
+/// Trained codes cost 1 to 3 dB.
+const UNUSED_CODES_DB: f64 = 8.0;
+
 fn line(f: &Figures) -> String {
     let ssim = f.ssim.map_or(String::new(), |v| format!(", SSIM {v:.3}"));
     let bound = f.psnr_noise_free_db.map_or(String::new(), |v| format!(", without noise {v:.1}"));
+    let texture =
+        f.texture_kept.map_or(String::new(), |t| format!(", texture {:.2} {:.2} {:.2}", t[0], t[1], t[2]));
     let seams = f.seam_ratio.map_or(String::new(), |v| format!(", seams {v:.2}"));
     format!(
-        "PSNR {:.2} dB (unquantised {:.2}, 4x pooling {:.2}{bound}){ssim}, MAE {:.1} HU, {:.1} % of codes used{seams}",
+        "PSNR {:.2} dB (unquantised {:.2}, 4x pooling {:.2}{bound}){ssim}, MAE {:.1} HU, {:.1} % of codes used{texture}{seams}",
         f.psnr_db,
         f.psnr_unquantised_db,
         f.psnr_pool4_db,

@@ -1,15 +1,14 @@
 //! `difftumor index`.
-use super::{BadArguments, argument, bad, print};
+use super::annotation::AnnotationArguments;
+use super::print;
 use clap::ValueEnum;
 use difftumor::dataset::Dataset;
-use difftumor::index::{self, Annotation, Stage, Status};
-use difftumor_ct::label::OrganSpec;
+use difftumor::index::{self, Stage, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("annotation").required(true).args(["organ", "tumor"]))]
 pub struct Arguments {
     /// Tumors to keep: early ones (radius up to 10 mm) or later ones; the others become organ
     #[arg(long)]
@@ -17,12 +16,8 @@ pub struct Arguments {
     /// A table of cases with the columns id, ct and labels (comma-separated; paths relative to the table)
     #[arg(long, value_name = "CSV")]
     cases: PathBuf,
-    /// The organ with its tumors: liver=1:tumor=2, or its name where the label files name their values
-    #[arg(long, value_name = "NAME[=VALUE:tumor=VALUE]")]
-    organ: Option<String>,
-    /// For labels that know no organ: a name for the tumor, and its values where a file has several
-    #[arg(long, value_name = "NAME[=VALUE]")]
-    tumor: Option<String>,
+    #[command(flatten)]
+    annotation: AnnotationArguments,
     /// Folder for the new labels and their table
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -35,7 +30,7 @@ enum StageName {
 }
 
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
-    let annotation = a.annotation()?;
+    let annotation = a.annotation.parse()?;
     let stage = match a.stage {
         StageName::Early => Stage::Early,
         StageName::Late => Stage::Late,
@@ -73,39 +68,4 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
         a.out.join("cases.csv").display()
     ))?;
     Ok(if index.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-impl Arguments {
-    fn annotation(&self) -> Result<Annotation, BadArguments> {
-        match (&self.organ, &self.tumor) {
-            (Some(text), _) => {
-                let spec: OrganSpec = text.parse().map_err(bad)?;
-                match &spec.roles {
-                    Some(roles) if roles.tumor.is_empty() => {
-                        let expected = format!("the tumors' value too, as in {spec}:tumor=2");
-                        Err(argument("--organ", &expected, format!("'{text}'")))
-                    }
-                    _ => Ok(Annotation::Organ(spec)),
-                }
-            }
-            (None, text) => {
-                let text = text.as_deref().unwrap_or_default();
-                tumor(text).map(Annotation::Tumor).ok_or_else(|| {
-                    argument("--tumor", "NAME or NAME=VALUE, as in lesion=1+2", format!("'{text}'"))
-                })
-            }
-        }
-    }
-}
-
-/// Any name, with or without values.
-fn tumor(text: &str) -> Option<OrganSpec> {
-    if text.contains('=') {
-        let spec: OrganSpec = text.parse().ok()?;
-        let alone = spec.roles.as_ref().is_some_and(|r| r.tumor.is_empty() && r.cyst.is_empty());
-        return alone.then_some(spec);
-    }
-    // A name without values need be none of TotalSegmentator's, so it is checked with a value that any name may have.
-    let spec: OrganSpec = format!("{text}=1").parse().ok()?;
-    Some(OrganSpec { roles: None, ..spec })
 }

@@ -1,5 +1,8 @@
 //! The command line: what the user writes, turned into calls of the library.
+mod analyze;
+mod annotation;
 mod evaluate;
+mod export;
 mod import;
 mod index;
 mod info;
@@ -26,14 +29,18 @@ pub struct Arguments {
 enum Command {
     /// Put tumors into one scan or a whole dataset
     Synthesize(Box<synthesize::Arguments>),
-    /// Train a model: autoencoder
+    /// Train a model: autoencoder, diffusion
     Train(train::Arguments),
     /// Measure a model on scans that it never saw: autoencoder
     Evaluate(evaluate::Arguments),
+    /// Tell what tumors look like, real or synthetic ones: realism
+    Analyze(analyze::Arguments),
     /// Prepare labels for the training of diffusion models: early or later tumors
     Index(index::Arguments),
     /// Turn a published checkpoint into a Run directory
     Import(import::Arguments),
+    /// Write a Run for passing on: weights in half precision, nothing of its training
+    Export(export::Arguments),
     /// Tell what this build can do, or what a Run holds
     Info(info::Arguments),
 }
@@ -54,8 +61,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Synthesize(a) => synthesize::run(&a, &bars),
         Command::Train(a) => train::run(&a, &bars),
         Command::Evaluate(a) => evaluate::run(&a, &bars),
+        Command::Analyze(a) => analyze::run(&a, &bars),
         Command::Index(a) => index::run(&a, &bars),
         Command::Import(a) => import::run(&a),
+        Command::Export(a) => export::run(&a),
         Command::Info(a) => info::run(&a),
     }
 }

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use difftumor::batch::{self, BatchOptions, BatchReport, CaseReport, Existing, Shard};
 use difftumor::dataset::Dataset;
 use difftumor::device;
+use difftumor::run::shipped;
 use difftumor::synthesis::{DiffusionModel, Generator, Preset, SizeChoice, SynthesisOptions, Synthesizer};
 use difftumor_ct::label::OrganSpec;
 use difftumor_ct::tumor_mask::size::Size;
@@ -33,10 +34,11 @@ pub struct Arguments {
     /// (also kidney=2+3 or liver=1:tumor=2)
     #[arg(long = "organ", value_name = "NAME[=VALUE]", required = true)]
     organs: Vec<String>,
-    /// What paints the tumors [default: diffusion with --model, else handcrafted]
-    #[arg(long)]
-    method: Option<Method>,
-    /// Run directory of a diffusion model; twice for one model of early and one of larger tumors
+    /// What paints the tumors
+    #[arg(long, default_value = "diffusion")]
+    method: Method,
+    /// Run directory of a diffusion model; twice for one model of early and one of larger tumors [default: those that
+    /// ship with the program, shipped:compact-v1/early and shipped:compact-v1/larger]
     #[arg(long = "model", value_name = "RUN")]
     models: Vec<PathBuf>,
     /// How large the tumors are: a class, early (tiny or small), or mixed (all classes as in the paper)
@@ -103,10 +105,10 @@ enum SizeName {
 }
 
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
-    let method = a.method()?;
+    let models = a.models()?;
     let options = a.options()?;
     // The options' limits need no model: bad arguments are told before anything is read.
-    let kind = match method {
+    let kind = match a.method {
         Method::Handcrafted => Generator::Handcrafted,
         Method::Diffusion => Generator::Diffusion(vec![]),
     };
@@ -115,16 +117,13 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     batch.check().map_err(bad)?;
     let device = device::parse(&a.device).map_err(bad)?;
     let dataset = a.dataset()?;
-    let generator = match method {
+    let generator = match a.method {
         Method::Handcrafted => Generator::Handcrafted,
         Method::Diffusion => {
             let open = |dir| DiffusionModel::open(dir, &device);
-            Generator::Diffusion(a.models.iter().map(|dir| open(dir)).collect::<Result<_, _>>()?)
+            Generator::Diffusion(models.iter().map(|dir| open(dir)).collect::<Result<_, _>>()?)
         }
     };
-    if a.method.is_none() && a.models.is_empty() {
-        eprintln!("no --model given: using the handcrafted method");
-    }
     let bar = progress(batch::outputs(&dataset, &batch), bars);
     let watch = |case: &CaseReport| {
         tracing::info!("{}: {:?}, {} tumors, {:.1} s", case.case, case.status, case.tumors, case.seconds);
@@ -140,16 +139,13 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
 }
 
 impl Arguments {
-    fn method(&self) -> anyhow::Result<Method> {
-        let method = self.method.unwrap_or(match self.models.is_empty() {
-            true => Method::Handcrafted,
-            false => Method::Diffusion,
-        });
-        match (method, self.models.len()) {
-            (Method::Diffusion, 1 | 2) | (Method::Handcrafted, 0) => Ok(method),
+    /// The models' Runs.
+    fn models(&self) -> anyhow::Result<Vec<PathBuf>> {
+        match (self.method, self.models.len()) {
+            (Method::Diffusion, 0) => Ok(shipped::synthesis()),
+            (Method::Diffusion, 1 | 2) | (Method::Handcrafted, 0) => Ok(self.models.clone()),
             (Method::Diffusion, n) => {
-                let expected =
-                    "one or two --model RUN for the diffusion method (`difftumor import` makes Runs)";
+                let expected = "one or two --model RUN, or none for those that ship with the program";
                 Err(argument("number of models", expected, n).into())
             }
             (Method::Handcrafted, n) => {

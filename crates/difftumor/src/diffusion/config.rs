@@ -22,6 +22,35 @@ pub struct DiffusionConfig {
     pub latent_channels: usize,
     /// Groups of every group norm: 8, authors' code.
     pub norm_groups: usize,
+    /// What latents are scaled by.
+    pub scale: ScaleOf,
+    /// What the network predicts.
+    pub predicts: Predicts,
+}
+
+/// What the network predicts of noised latents. Each follows from the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Predicts {
+    /// The noise (paper Eq. 6; authors' code).
+    #[default]
+    Noise,
+    /// The latents without it. Ours: where there is nearly nothing but noise, the error of predicted noise is multiplied by
+    /// 64 (T = 200) or 263 (T = 4) on the way to the latents, and what the first step gets wrong, such as a tumor's mean
+    /// HU, stays. That takes a long training to become small; predicted latents need none of it.
+    Clean,
+}
+
+/// What is mapped to [-1, 1], the range in which noise is added and samples are clamped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScaleOf {
+    /// Smallest to largest number of the whole codebook (authors' code).
+    #[default]
+    Codebook,
+    /// Three standard deviations around the mean of the codes, weighted by their use, in each channel. Ours: a few extreme codes
+    /// (bone, metal) otherwise press all others into a tenth of the range, where four steps of noise drown them.
+    UsedCodes,
 }
 
 /// How latents are drawn from the model.
@@ -36,6 +65,10 @@ pub enum Sampler {
         steps: usize,
         /// Fraction of the noise of DDPM: 0 (deterministic), authors' code.
         eta: f64,
+        /// Whether predicted clean latents are clamped to [-1, 1], as DDPM does, and the noise is what then remains. The authors'
+        /// code does not; a model of few training steps drifts away without (its first step multiplies its error by 64).
+        #[serde(default)]
+        clip: bool,
     },
 }
 
@@ -50,6 +83,8 @@ impl Default for DiffusionConfig {
             sampler: Sampler::Ddpm,
             latent_channels: 8,
             norm_groups: 8,
+            scale: ScaleOf::default(),
+            predicts: Predicts::default(),
         }
     }
 }
@@ -82,7 +117,11 @@ impl Sampler {
     /// (T = 200; authors' code, the paper is silent).
     pub fn published(timesteps: usize) -> Self {
         const DDIM_STEPS: usize = 50;
-        if timesteps <= DDIM_STEPS { Self::Ddpm } else { Self::Ddim { steps: DDIM_STEPS, eta: 0.0 } }
+        if timesteps <= DDIM_STEPS {
+            Self::Ddpm
+        } else {
+            Self::Ddim { steps: DDIM_STEPS, eta: 0.0, clip: false }
+        }
     }
 }
 
@@ -112,6 +151,6 @@ mod tests {
     #[test]
     fn the_sampler_follows_from_the_number_of_steps() {
         assert_eq!(Sampler::published(4), Sampler::Ddpm);
-        assert_eq!(Sampler::published(200), Sampler::Ddim { steps: 50, eta: 0.0 });
+        assert_eq!(Sampler::published(200), Sampler::Ddim { steps: 50, eta: 0.0, clip: false });
     }
 }

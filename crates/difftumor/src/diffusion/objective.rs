@@ -1,5 +1,5 @@
 //! What the diffusion model learns: the noise in noised latents (paper Eq. 5 and 6; spec/diffusion.md section 4).
-use super::{Schedule, Unet3d};
+use super::{Predicts, Schedule, Unet3d};
 use crate::nn::loss::mean_absolute_error;
 use burn::tensor::{Tensor, TensorData};
 
@@ -17,6 +17,24 @@ pub fn diffuse(schedule: &Schedule, z0: Tensor<5>, noise: Tensor<5>, t: &[usize]
     z0 * factors(&schedule.sqrt_alphas_cumprod) + noise * factors(&schedule.sqrt_one_minus_alphas_cumprod)
 }
 
+/// Mean absolute error of what the model predicts; see [`Predicts`]. Shapes as of [`noise_loss`].
+pub fn denoising_loss(
+    unet: &Unet3d,
+    predicts: Predicts,
+    schedule: &Schedule,
+    z0: Tensor<5>,
+    condition: Tensor<5>,
+    t: &[usize],
+    noise: Tensor<5>,
+) -> Tensor<1> {
+    let x = diffuse(schedule, z0.clone(), noise.clone(), t);
+    let target = match predicts {
+        Predicts::Noise => noise,
+        Predicts::Clean => z0,
+    };
+    mean_absolute_error(unet.forward(x, t, condition), target)
+}
+
 /// Mean absolute error of the predicted noise (the published code's L1; the YAML's `objective` is read by nobody).
 ///
 /// # Shapes
@@ -29,6 +47,5 @@ pub fn noise_loss(
     t: &[usize],
     noise: Tensor<5>,
 ) -> Tensor<1> {
-    let x = diffuse(schedule, z0, noise.clone(), t);
-    mean_absolute_error(unet.forward(x, t, condition), noise)
+    denoising_loss(unet, Predicts::Noise, schedule, z0, condition, t, noise)
 }

@@ -71,6 +71,7 @@ pub fn train(
             device: place.device.clone(),
             cases: tumors::cache(cases.to_vec(), data.labels, side, place.cache_bytes),
             crops: settings.crops,
+            scale: settings.model.scale,
             seed: settings.seed,
             dir: place.records().join("latents"),
         })
@@ -95,7 +96,7 @@ pub fn train(
         }
         if last || step.is_multiple_of(settings.output.validate_every) {
             let model = learner.ema.apply(settings.model.init(&place.device));
-            let loss = fixed.loss(&model, &schedule);
+            let loss = fixed.loss(&model, settings.model.predicts, &schedule);
             watch(&log.record(step, &[("validation_loss", loss)])?);
             let (size, png) = fixed.picture(&model, &settings.model);
             log.picture(step, "tumors", size, &png)?;

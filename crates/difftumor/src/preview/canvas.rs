@@ -28,6 +28,12 @@ impl Canvas {
         Self { width, height, pixels: vec![background; width * height] }
     }
 
+    /// Adds rows of pixels at the bottom.
+    pub fn grow(&mut self, rows: usize, background: Rgb) {
+        self.height += rows;
+        self.pixels.resize(self.width * self.height, background);
+    }
+
     /// Colours a pixel; one outside of the canvas is not drawn.
     pub fn set(&mut self, x: usize, y: usize, colour: Rgb) {
         if x < self.width && y < self.height {

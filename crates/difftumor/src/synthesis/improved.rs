@@ -1,5 +1,6 @@
 //! The default preset: one tumor at a time, well inside the organ, blended, and labelled where it shows.
 use super::contrast::draw_contrast_hu;
+use super::grain::Grain;
 use super::landing::{LabelRule, Landed, Painted};
 use super::options::CROP_VOX;
 use super::record::TumorRecord;
@@ -236,8 +237,15 @@ fn paint(
             // A mask outside of the organ has no weight anywhere, but draws its noise like others.
             let zone = bounding_box(&view.weight.mapv(|w| w > 0.0))
                 .unwrap_or(VoxelBox { start: [0; 3], end: [1; 3] });
-            let synthetic01 =
-                model.paint(&crop01, &view.mask, &zone, draws).mapv(|s| ((s + 1.0) / 2.0).clamp(0.0, 1.0));
+            let to_unit = |s: f32| ((s + 1.0) / 2.0).clamp(0.0, 1.0);
+            let mut synthetic01 = model.paint(&crop01, &view.mask, &zone, draws).mapv(to_unit);
+            let grain = Grain::of(&crop01, &view.weight, &zone);
+            let missing = grain.missing(&synthetic01);
+            if missing > 0.0 {
+                let lost01 = &crop01 - &model.reconstruct(&crop01, &zone).mapv(to_unit);
+                let share = grain.share(missing, &lost01) as f32;
+                synthetic01.zip_mut_with(&lost01, |s, lost| *s += share * lost);
+            }
             let change = change_hu(&crop01, &synthetic01, &view.weight, [window.min_hu, window.max_hu]);
             Ok((view.painted(change), None, Some(model.weights_sha256().into())))
         }

@@ -4,7 +4,7 @@ use crate::diffusion::{Condition, DiffusionConfig, LatentScale, Unet3d, sample};
 use crate::error::{Error, Result};
 use crate::run::Run;
 use crate::tensor::{from_crop, to_crop};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use difftumor_ct::draws::Draws;
 use difftumor_ct::intensity::HuWindow;
 use difftumor_ct::patch::VoxelBox;
@@ -39,7 +39,7 @@ impl DiffusionModel {
         let [low, high] = run.manifest().preprocessing.window_hu;
         Ok(Self {
             unet: Unet3d::open(&run, device)?,
-            scale: LatentScale::of(&autoencoder),
+            scale: LatentScale::of(&autoencoder, config.scale),
             autoencoder,
             config,
             device: device.clone(),
@@ -86,15 +86,25 @@ impl DiffusionModel {
     ) -> Array3<f32> {
         let image = from_crop(&crop01.mapv(|v| 2.0 * v - 1.0), &self.device);
         let mask = from_crop(&mask.mapv(|m| f32::from(u8::from(m))), &self.device);
-        let condition = Condition::new(&self.autoencoder, image, mask);
+        let condition = Condition::new(&self.autoencoder, &self.scale, image, mask);
         let x = sample(&self.unet, &self.config, &condition, draws);
+        self.decode(self.scale.restore(x), crop01.dim(), within)
+    }
+
+    /// What is left of the scan behind the autoencoder; arguments and result as of [`DiffusionModel::paint`].
+    pub fn reconstruct(&self, crop01: &Array3<f32>, within: &VoxelBox) -> Array3<f32> {
+        let image = from_crop(&crop01.mapv(|v| 2.0 * v - 1.0), &self.device);
+        self.decode(self.autoencoder.encode(image), crop01.dim(), within)
+    }
+
+    fn decode(&self, z: Tensor<5>, shape: (usize, usize, usize), within: &VoxelBox) -> Array3<f32> {
         crate::memory::give_back(); // before the decoder, which needs the most
         // [H, W, D] → [D, H, W]
         let [start, end] = [within.start, within.end].map(|[h, w, d]| [d, h, w]);
-        let painted = to_crop(self.autoencoder.decode_within(self.scale.restore(x), start, end));
-        let mut out = Array3::zeros(crop01.dim());
+        let decoded = to_crop(self.autoencoder.decode_within(z, start, end));
+        let mut out = Array3::zeros(shape);
         let [a, b] = [within.start, within.end];
-        out.slice_mut(s![a[0]..b[0], a[1]..b[1], a[2]..b[2]]).assign(&painted);
+        out.slice_mut(s![a[0]..b[0], a[1]..b[1], a[2]..b[2]]).assign(&decoded);
         out
     }
 }

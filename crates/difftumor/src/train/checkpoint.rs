@@ -1,7 +1,7 @@
 //! What a training goes on from after an interruption. A checkpoint is a folder that is written under a temporary name,
 //! flushed, and renamed; the one before it stays until then, so a kill or a full disk costs no more than the steps since.
 use crate::error::{Error, Result};
-use crate::run::{Tensors, read_tensors, write_tensors};
+use crate::run::{Precision, Tensors, read_tensors, write_tensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File};
@@ -45,7 +45,7 @@ impl Checkpoints {
             .tempdir_in(&self.dir)
             .map_err(Error::io(&self.dir, "create a folder in"))?;
         for (name, tensors) in parts {
-            write_tensors(&temporary.path().join(format!("{name}.safetensors")), tensors)?;
+            write_tensors(&temporary.path().join(format!("{name}.safetensors")), tensors, Precision::F32)?;
         }
         let path = temporary.path().join(STATE);
         let text = serde_json::to_vec(state).expect("a state is numbers and texts");

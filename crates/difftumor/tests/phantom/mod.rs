@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+pub mod training;
+
 /// 96 x 80 x 100 mm with thick slices, the usual worst case.
 pub const SHAPE: (usize, usize, usize) = (48, 40, 20);
 
@@ -128,7 +130,7 @@ pub fn succeed(arguments: &[&str]) -> String {
     stderr
 }
 
-/// Runs `synthesize` on one scan's first organ.
+/// Runs `synthesize` on one scan's first organ, handcrafted unless a method or model is named.
 pub fn synthesize(files: &Files, out: &Path, more: &[&str]) -> (i32, String) {
     let mut all = vec!["synthesize", "--ct", text(&files.ct), "--labels", text(&files.labels)];
     all.extend(["--out", text(out)]);
@@ -137,6 +139,9 @@ pub fn synthesize(files: &Files, out: &Path, more: &[&str]) -> (i32, String) {
     }
     if !more.contains(&"--size") && !more.contains(&"--diameter-mm") {
         all.extend(["--size", "small"]);
+    }
+    if !more.contains(&"--method") && !more.contains(&"--model") {
+        all.extend(["--method", "handcrafted"]);
     }
     all.extend(more);
     run(&all)

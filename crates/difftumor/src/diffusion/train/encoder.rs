@@ -1,9 +1,9 @@
 //! Crops as the diffusion model sees them: encoded once and kept on the disk, or anew at each step (spec/diffusion.md sections
 //! 1 and 7).
 use crate::autoencoder::Autoencoder;
-use crate::diffusion::{Condition, LatentScale};
+use crate::diffusion::{Condition, LatentScale, ScaleOf};
 use crate::error::{Error, Result};
-use crate::run::{read_tensors, write_tensors};
+use crate::run::{Precision, read_tensors, write_tensors};
 use crate::tensor::from_crop;
 use crate::train::cache::Cache;
 use crate::train::tumors::{self, TumorCrop, TumorCropSettings, TumorScan};
@@ -27,6 +27,7 @@ pub(super) struct Encoder {
     pub(super) device: Device,
     pub(super) cases: Cache<TumorScan>,
     pub(super) crops: TumorCropSettings,
+    pub(super) scale: ScaleOf,
     pub(super) seed: u64,
     /// Where encoded crops are kept.
     pub(super) dir: PathBuf,
@@ -54,7 +55,7 @@ impl Encoder {
             ("condition".to_string(), of(&encoded.condition)),
             (encoded.origin.clone(), (vec![0], vec![])),
         ]);
-        write_tensors(&path, &kept)?;
+        write_tensors(&path, &kept, Precision::F32)?;
         Ok(encoded)
     }
 
@@ -76,8 +77,9 @@ impl Encoder {
     pub(super) fn encode(&self, crop: &TumorCrop) -> Encoded {
         let mask = crop.mask.mapv(|m| f32::from(u8::from(m)));
         let (image, mask) = (from_crop(&crop.image, &self.device), from_crop(&mask, &self.device));
-        let z0 = LatentScale::of(&self.autoencoder).normalise(self.autoencoder.encode(image.clone()));
-        let Condition(condition) = Condition::new(&self.autoencoder, image, mask);
+        let scale = LatentScale::of(&self.autoencoder, self.scale);
+        let z0 = scale.normalise(self.autoencoder.encode(image.clone()));
+        let Condition(condition) = Condition::new(&self.autoencoder, &scale, image, mask);
         Encoded { z0, condition, origin: crop.origin.clone() }
     }
 }

@@ -1,8 +1,10 @@
 //! How well the diffusion model does on crops that are always the same, with the same noise.
 use super::encoder::{Encoded, Encoder};
 use crate::autoencoder::Autoencoder;
-use crate::diffusion::objective::noise_loss;
-use crate::diffusion::{Condition, DiffusionConfig, LatentScale, NoiseSource, Schedule, Unet3d, sample};
+use crate::diffusion::objective::denoising_loss;
+use crate::diffusion::{
+    Condition, DiffusionConfig, LatentScale, NoiseSource, Predicts, Schedule, Unet3d, sample,
+};
 use crate::error::Result;
 use crate::tensor::to_crop;
 use crate::train::pictures;
@@ -49,14 +51,15 @@ impl Fixed {
     }
 
     /// Mean loss, with steps spread evenly over the schedule.
-    pub(super) fn loss(&self, model: &Unet3d, schedule: &Schedule) -> f64 {
+    pub(super) fn loss(&self, model: &Unet3d, predicts: Predicts, schedule: &Schedule) -> f64 {
         let n = self.encoded.len();
         let of = |(i, e): (usize, &Encoded)| {
             let t = (2 * i + 1) * schedule.timesteps() / (2 * n);
             let mut noise = Stream::new(self.seed, i as u64, "validation", 0);
             let drawn = TensorData::new(noise.normal(e.z0.dims().iter().product()), e.z0.dims());
             let noise = Tensor::from_data(drawn, &self.device);
-            let loss = noise_loss(model, schedule, e.z0.clone(), e.condition.clone(), &[t], noise);
+            let (z0, condition) = (e.z0.clone(), e.condition.clone());
+            let loss = denoising_loss(model, predicts, schedule, z0, condition, &[t], noise);
             f64::from(loss.into_scalar::<f32>())
         };
         self.encoded.iter().enumerate().map(of).sum::<f64>() / n as f64
@@ -68,7 +71,8 @@ impl Fixed {
             let mut noise = Stream::new(self.seed, i as u64, "picture", 0);
             let condition = Condition(self.encoded[i].condition.clone());
             let x = sample(model, config, &condition, &mut noise);
-            let painted = to_crop(self.autoencoder.decode(LatentScale::of(&self.autoencoder).restore(x)));
+            let painted =
+                to_crop(self.autoencoder.decode(LatentScale::of(&self.autoencoder, config.scale).restore(x)));
             let blank = ndarray::Zip::from(image).and(mask).map_collect(|v, m| if *m { 0.0 } else { *v });
             let mixed = ndarray::Zip::from(image)
                 .and(mask)

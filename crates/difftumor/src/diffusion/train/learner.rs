@@ -2,7 +2,7 @@
 //! and 6).
 use super::encoder::Encoded;
 use super::settings::DiffusionTraining;
-use crate::diffusion::objective::noise_loss;
+use crate::diffusion::objective::denoising_loss;
 use crate::diffusion::{NoiseSource, Schedule, Unet3d};
 use crate::error::{Error, Result};
 use crate::nn::ema::Ema;
@@ -94,7 +94,9 @@ impl Learner {
             };
             let (z0, condition) = (cat(|e| &e.z0), cat(|e| &e.condition));
             let drawn = TensorData::new(draws.normal(z0.dims().iter().product()), z0.dims());
-            let loss = noise_loss(&self.model, schedule, z0, condition, t, Tensor::from_data(drawn, device));
+            let predicts = settings.model.predicts;
+            let noise = Tensor::from_data(drawn, device);
+            let loss = denoising_loss(&self.model, predicts, schedule, z0, condition, t, noise);
             let share = items.len() as f64 / batch.len() as f64;
             let value = f64::from(loss.clone().into_scalar::<f32>());
             require_finite(value, step, items)?;
