@@ -28,7 +28,9 @@ impl LatentScale {
                 (all(min), all(max))
             }
             ScaleOf::UsedCodes => {
-                let share = (codebook.n.val() / codebook.n.val().sum()).unsqueeze_dim::<2>(1);
+                // Counts are never negative in trained weights; a file may hold anything.
+                let used = codebook.n.val().clamp_min(0.0);
+                let share = (used.clone() / used.sum().clamp_min(f32::MIN_POSITIVE)).unsqueeze_dim::<2>(1);
                 let mean = (codes.clone() * share.clone()).sum_dim(0);
                 let sd = ((codes - mean.clone()).powi_scalar(2) * share).sum_dim(0).sqrt();
                 // A channel that no code uses keeps a width.
