@@ -1,6 +1,6 @@
 //! The default preset: one tumor at a time, well inside the organ, blended, and labelled where it shows.
 use super::contrast::draw_contrast_hu;
-use super::grain::Grain;
+use super::grain;
 use super::landing::{LabelRule, Landed, Painted};
 use super::options::CROP_VOX;
 use super::record::TumorRecord;
@@ -117,7 +117,10 @@ impl Ground<'_> {
             }
             let (painted, texture_hu, weights_sha256) =
                 paint(synthesizer, self.site, ct, &p, &self.hu, draws)?;
-            let Some(landed) = painted.land(&ct.grid(), within, LabelRule::Visible)? else { continue };
+            let Some(mut landed) = painted.land(&ct.grid(), within, LabelRule::Visible)? else { continue };
+            if cropped {
+                grain::give_back(ct, &mut landed);
+            }
             if contrast_hu(case, self.organ, &landed) < synthesizer.options.min_contrast_hu {
                 continue;
             }
@@ -238,14 +241,7 @@ fn paint(
             let zone = bounding_box(&view.weight.mapv(|w| w > 0.0))
                 .unwrap_or(VoxelBox { start: [0; 3], end: [1; 3] });
             let to_unit = |s: f32| ((s + 1.0) / 2.0).clamp(0.0, 1.0);
-            let mut synthetic01 = model.paint(&crop01, &view.mask, &zone, draws).mapv(to_unit);
-            let grain = Grain::of(&crop01, &view.weight, &zone);
-            let missing = grain.missing(&synthetic01);
-            if missing > 0.0 {
-                let lost01 = &crop01 - &model.reconstruct(&crop01, &zone).mapv(to_unit);
-                let share = grain.share(missing, &lost01) as f32;
-                synthetic01.zip_mut_with(&lost01, |s, lost| *s += share * lost);
-            }
+            let synthetic01 = model.paint(&crop01, &view.mask, &zone, draws).mapv(to_unit);
             let change = change_hu(&crop01, &synthetic01, &view.weight, [window.min_hu, window.max_hu]);
             Ok((view.painted(change), None, Some(model.weights_sha256().into())))
         }
