@@ -9,13 +9,13 @@ use difftumor_ct::Volume;
 use difftumor_ct::filter::gaussian;
 use ndarray::{Array3, Zip, s};
 
-/// Grain is what this blur takes away.
-const SIGMA_MM: f64 = 1.0;
+/// Blurs whose differences are the bands of grain, finest first. What is coarser is anatomy, which a tumor displaces.
+const BLURS_MM: [f64; 3] = [0.0, 1.0, 2.0];
 /// Where the tumor has at least this weight, grain is compared.
 const INSIDE: f32 = 0.5;
 /// Standard deviation of normal noise over its median absolute value.
 const SD_OF_MEDIAN: f64 = 1.4826;
-/// What is finer than the blur and beyond this many standard deviations is a vessel or a border, which the tumor has displaced.
+/// What is in a band and beyond this many standard deviations is a vessel or a border, which the tumor has displaced.
 const MOST_SD: f64 = 2.5;
 /// Steps of the search for the share: to 1 part in 256.
 const STEPS: u32 = 8;
@@ -26,23 +26,27 @@ pub fn give_back(ct: &Volume, landed: &mut Landed) {
     let [x, y, z] = landed.start;
     let (nx, ny, nz) = landed.change_hu.dim();
     let before = ct.data.slice(s![x..x + nx, y..y + ny, z..z + nz]).to_owned();
-    let sigma_vox = ct.affine.spacing_mm().map(|spacing| SIGMA_MM / spacing);
-    let missing = missing_hu(&before, &landed.change_hu, &landed.weight, sigma_vox);
-    landed.change_hu += &missing;
+    for blurs_mm in BLURS_MM.windows(2) {
+        let band = |image: &Array3<f32>| {
+            let blur = |mm: f64| gaussian(image, ct.affine.spacing_mm().map(|spacing| mm / spacing));
+            blur(blurs_mm[0]) - blur(blurs_mm[1])
+        };
+        let missing = missing_hu(&before, &landed.change_hu, &landed.weight, band);
+        landed.change_hu += &missing;
+    }
 }
 
-/// What is to be added to `before + change`, 0 where the weight is.
+/// What is to be added to `before + change` in a band, 0 where the weight is.
 fn missing_hu(
     before: &Array3<f32>,
     change: &Array3<f32>,
     weight: &Array3<f32>,
-    sigma_vox: [f64; 3],
+    band: impl Fn(&Array3<f32>) -> Array3<f32>,
 ) -> Array3<f32> {
-    let grain = |image: &Array3<f32>| image - &gaussian(image, sigma_vox);
     let inside = |grain: &Array3<f32>| -> Vec<f32> {
         grain.iter().zip(weight).filter(|(_, w)| **w >= INSIDE).map(|(g, _)| *g).collect()
     };
-    let of_scan = grain(before);
+    let of_scan = band(before);
     let wanted = sd(inside(&of_scan));
     let most = (MOST_SD * wanted) as f32;
     let spare = Zip::from(&of_scan).and(weight).map_collect(|g, w| w * g.clamp(-most, most));
@@ -51,7 +55,7 @@ fn missing_hu(
         Zip::from(change).and(weight).fold((0.0, 0.0), |(c, n), change, w| (c + change * w, n + w * w));
     let step = if norm > 0.0 { explained / norm } else { 0.0 };
     let without_step = Zip::from(before).and(change).and(weight).map_collect(|b, c, w| b + c - step * w);
-    let (of_tumor, of_spare) = (inside(&grain(&without_step)), inside(&spare));
+    let (of_tumor, of_spare) = (inside(&band(&without_step)), inside(&spare));
     let with = |share: f32| sd(of_tumor.iter().zip(&of_spare).map(|(t, s)| t + share * s).collect());
     if with(0.0) >= wanted {
         return Array3::zeros(before.dim());
@@ -81,7 +85,10 @@ mod tests {
     use difftumor_ct::draws::Stream;
 
     const SIDE: usize = 24;
-    const SIGMA_VOX: [f64; 3] = [1.5; 3];
+    /// Finer than 1.5 voxels.
+    fn fine(image: &Array3<f32>) -> Array3<f32> {
+        image - &gaussian(image, [1.5; 3])
+    }
 
     fn noise(sd: f32, n: u64) -> Array3<f32> {
         let values = Stream::new(1, n, "grain", 0).normal(SIDE * SIDE * SIDE);
@@ -89,13 +96,13 @@ mod tests {
     }
 
     fn grain_sd(image: &Array3<f32>) -> f64 {
-        sd((image - &gaussian(image, SIGMA_VOX)).into_iter().collect())
+        sd(fine(image).into_iter().collect())
     }
 
     /// What is added, and the grain of the result, to a tumor of that weight.
     fn given_back(before: &Array3<f32>, tumor: &Array3<f32>, weight: f32) -> (Array3<f32>, f64) {
         let change = (tumor - before) * weight;
-        let missing = missing_hu(before, &change, &Array3::from_elem(before.dim(), weight), SIGMA_VOX);
+        let missing = missing_hu(before, &change, &Array3::from_elem(before.dim(), weight), fine);
         let sd = grain_sd(&(before + &change + &missing));
         (missing, sd)
     }
@@ -123,9 +130,9 @@ mod tests {
         let weight =
             Array3::from_shape_fn(organ.dim(), |(x, _, _)| f32::from(u8::from((8..11).contains(&x))));
         let change = &weight * &(40.0 - &organ);
-        let missing = missing_hu(&organ, &change, &weight, SIGMA_VOX);
+        let missing = missing_hu(&organ, &change, &weight, fine);
         let ratio = |image: &Array3<f32>| {
-            let slab = (image - &gaussian(image, SIGMA_VOX)).slice(s![8..11, .., ..]).to_owned();
+            let slab = fine(image).slice(s![8..11, .., ..]).to_owned();
             sd(slab.into_iter().collect())
         };
         let flat = Zip::from(&organ)
