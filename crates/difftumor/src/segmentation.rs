@@ -4,6 +4,7 @@ mod blocks;
 pub mod dynunet;
 pub mod loss;
 pub mod swin;
+pub mod train;
 pub mod unet;
 
 pub use backbone::{Architecture, Backbone, SegmentationNetwork};
