@@ -8,7 +8,7 @@ mod models;
 mod rule;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use difftumor::segmentation::{Unet, UnetConfig, dice_ce};
+use difftumor::segmentation::{Architecture, SegmentationNetwork, Unet, UnetConfig, dice_ce};
 use golden::goldens;
 use models::{device, gradients, with_rule_weights};
 use rule::hash_sym;
@@ -23,25 +23,55 @@ fn t5(values: &[f32], shape: [usize; 5], device: &Device) -> Tensor<5> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
 
-#[test]
-fn golden_seg_unet() {
-    for g in goldens("seg_unet", &[]) {
-        let (device, values) = (device(), |t: Tensor<5>| t.into_data().try_to_vec::<f32>().unwrap());
-        let model = unet(&device);
+/// A network in its published sizes with the rule's weights, filled by the published names.
+fn published(architecture: Architecture, device: &Device) -> SegmentationNetwork {
+    let backbone = architecture.published();
+    with_rule_weights(backbone.init(device), backbone.published_name())
+}
+
+/// The golden files of a network: an input of 32³ that is stored, and others by rule.
+fn compare(architecture: Architecture, file: &str, by_rule: &[(&str, &str, [usize; 3])]) {
+    let device = device();
+    for g in goldens(file, &[]) {
+        let network = published(architecture, &device);
+        let run = |x: &[f32], shape: [usize; 5]| {
+            network.forward(t5(x, shape, &device)).into_data().try_to_vec::<f32>().unwrap()
+        };
         if let Some((shape, x)) = g.find("x32") {
-            let y = model.forward(t5(x, shape.try_into().unwrap(), &device));
-            g.compare("out32", &values(y), NETWORK);
+            g.compare("out32", &run(x, shape.try_into().unwrap()), NETWORK);
         }
-        if g.find("out64_strided2").is_some() {
-            let side = [1, 1, 64, 64, 64];
-            let x: Vec<f32> =
-                hash_sym("golden/seg/unet64", &side).into_iter().map(|v| 0.5 * v + 0.5).collect();
-            let y = values(model.forward(t5(&x, side, &device)));
-            g.compare_strided("out64_strided2", &y, [1, 3, 64, 64, 64], NETWORK);
-            g.compare_stats("out64_stats", &y, NETWORK);
+        for (input, out, [d, h, w]) in by_rule {
+            let strided: Vec<&str> = g.names().filter(|n| n.starts_with(&format!("{out}_strided"))).collect();
+            let Some(strided) = strided.first() else { continue };
+            let x = hash_sym(&format!("golden/seg/{input}"), &[1, 1, *d, *h, *w]);
+            let x: Vec<f32> = x.into_iter().map(|v| 0.5 * v + 0.5).collect();
+            let y = run(&x, [1, 1, *d, *h, *w]);
+            g.compare_strided(strided, &y, [1, 3, *d, *h, *w], NETWORK);
+            g.compare_stats(&format!("{out}_stats"), &y, NETWORK);
         }
         g.done();
     }
+}
+
+#[test]
+fn golden_seg_unet() {
+    compare(Architecture::Unet, "seg_unet", &[("unet64", "out64", [64; 3])]);
+}
+
+#[test]
+fn golden_seg_nnunet() {
+    compare(Architecture::Nnunet, "seg_nnunet", &[("nnunet64", "out64", [64; 3])]);
+}
+
+/// 96³ has windows that shrink to 6 tokens, and both windows of 7 that do not divide an axis and masks.
+#[test]
+fn golden_seg_swinunetr() {
+    let inputs = [
+        ("swinunetr64", "out64", [64; 3]),
+        ("swinunetrnc", "outnc", [64, 96, 64]),
+        ("swinunetr96", "out96", [96; 3]),
+    ];
+    compare(Architecture::SwinUnetr, "seg_swinunetr", &inputs);
 }
 
 /// Gradients of one training step against an f64 run of the same network in PyTorch (`reference/unet_gradients.py`).
