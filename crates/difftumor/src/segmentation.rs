@@ -3,6 +3,7 @@ mod backbone;
 mod blocks;
 pub mod dynunet;
 pub mod loss;
+pub mod sliding_window;
 pub mod swin;
 pub mod train;
 pub mod unet;
