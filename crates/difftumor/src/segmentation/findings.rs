@@ -178,7 +178,7 @@ mod tests {
     fn marks([x, y, z]: [usize; 3]) -> Class {
         match [x, y, z] {
             [2..4, 2..6, 3..5] => Class::TumorOverOrgan,
-            [9, 8, 7] => Class::TumorOverBackground,
+            [10, 0, 0] => Class::TumorOverBackground,
             [1..8, 1..8, 1..7] => Class::Organ,
             _ => Class::Background,
         }
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn tumors_are_measured_in_millimetres() {
         let (labels, findings) = finish(&image(marks), None, None).unwrap();
-        assert_eq!((labels.data[[2, 2, 3]], labels.data[[9, 8, 7]], labels.data[[1, 1, 1]]), (2, 2, 1));
+        assert_eq!((labels.data[[2, 2, 3]], labels.data[[10, 0, 0]], labels.data[[1, 1, 1]]), (2, 2, 1));
         assert_eq!(findings.tumor_volume_mm3, (16.0 + 1.0) * 6.0);
         assert_eq!(findings.organ_volume_mm3, (7.0 * 7.0 * 6.0 - 16.0) * 6.0);
         assert_eq!((findings.tumors.len(), findings.small_tumors_dropped), (2, 0));
@@ -218,7 +218,7 @@ mod tests {
     fn outside_of_the_organ_nothing_is_left_and_inside_all_is_organ() {
         let classes = image(marks);
         let organ = Mask {
-            data: Array3::from_shape_fn((12, 10, 8), |(x, _, _)| x == 3 || x == 10),
+            data: Array3::from_shape_fn((12, 10, 8), |(x, _, _)| x == 3 || x == 9),
             affine: classes.affine,
         };
         let (labels, findings) = finish(&classes, Some(&organ), None).unwrap();
@@ -236,7 +236,7 @@ mod tests {
         for (smallest, left) in [(1.1, 2), (1.2, 1), (2.83, 1), (2.85, 0)] {
             let (labels, findings) = finish(&image(marks), None, Some(smallest)).unwrap();
             assert_eq!((findings.tumors.len(), findings.small_tumors_dropped), (left, 2 - left));
-            assert_eq!(labels.data[[9, 8, 7]], if left == 2 { 2 } else { 0 });
+            assert_eq!(labels.data[[10, 0, 0]], if left == 2 { 2 } else { 0 });
             assert_eq!(labels.data[[2, 2, 3]], if left > 0 { 2 } else { 1 });
         }
     }
