@@ -43,9 +43,14 @@ impl Place {
         Self { annotated, healthy, validation, dir }
     }
 
+    /// The healthy cases, whose labels know no tumor.
+    fn healthy(&self) -> [&str; 4] {
+        ["--healthy", text(&self.healthy), "--healthy-organ", "liver=1"]
+    }
+
     fn train(&self, out: &str, settings: &[&str], more: &[&str]) -> (i32, String) {
         let out = self.dir.path().join(out);
-        let mut all = vec!["train", "segmentation", "--organ", "liver=1:tumor=2", "--healthy-organ", "liver=1"];
+        let mut all = vec!["train", "segmentation", "--organ", "liver=1:tumor=2"];
         all.extend(["--out", text(&out)]);
         for setting in TINY.iter().chain(settings) {
             all.extend(["--set", setting]);
@@ -65,7 +70,7 @@ impl Place {
 #[test]
 fn four_steps_are_two_and_two_after_a_resume() {
     let p = Place::new();
-    let inputs = ["--cases", text(&p.annotated), "--healthy", text(&p.healthy)];
+    let inputs = [&["--cases", text(&p.annotated)][..], &p.healthy()].concat();
     let of = |threads: &'static str, more: &[&'static str]| [&inputs[..], &["--threads", threads], more].concat();
     let (code, told) = p.train("four", &["steps=4"], &of("1", &[]));
     assert_eq!(code, 0, "{told}");
@@ -100,7 +105,7 @@ fn it_learns_to_find_tumors_that_it_was_never_shown() {
         "output.validate_every=60",
         "model.widths=[8,16]",
     ];
-    let inputs = ["--healthy", text(&p.healthy), "--validate", text(&p.validation)];
+    let inputs = [&["--validate", text(&p.validation)][..], &p.healthy()].concat();
     let (code, told) = p.train("out", &settings, &inputs);
     assert_eq!(code, 0, "{told}");
     let losses = p.metric("out", "loss");
@@ -122,7 +127,7 @@ fn it_learns_to_find_tumors_that_it_was_never_shown() {
 fn impossible_trainings_are_refused() {
     let p = Place::new();
     let annotated = ["--cases", text(&p.annotated)];
-    let healthy = ["--healthy", text(&p.healthy)];
+    let healthy = p.healthy();
     for (settings, more, code, says) in [
         (&["crops.foreground_share=2"][..], &annotated[..], 2, "crops.foreground_share"),
         (&["crops.side_vox=33"], &annotated, 2, "33"),

@@ -2,7 +2,9 @@
 //!
 //! Five levels of two convolutions each. The published code gives the norm as a plain name, so it has no weights; deep
 //! supervision is off. `[B, 1, D, H, W]` in [0, 1] of the HU window → logits `[B, 3, D, H, W]`.
-use super::blocks::{LEAKY, LEAKY_SLOPE, check_ends, check_levels, check_sides, conv, doubling, instance_norm};
+use super::blocks::{
+    LEAKY, LEAKY_SLOPE, check_ends, check_levels, check_sides, conv, doubling, instance_norm,
+};
 use crate::nn::elementwise::cat_channels;
 use crate::nn::{Conv3d, ConvTranspose3d, Norm};
 use burn::module::{Initializer, Module, Param};

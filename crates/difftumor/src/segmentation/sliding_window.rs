@@ -94,7 +94,8 @@ impl SlidingWindow {
     /// Starts along each axis of the windows that share a voxel with `part`.
     fn touching(&self, shape: [usize; 3], part: &VoxelBox) -> [Vec<i64>; 3] {
         std::array::from_fn(|a| {
-            let reaches = |s: &i64| *s < part.end[a] as i64 && *s + self.roi_vox[a] as i64 > part.start[a] as i64;
+            let reaches =
+                |s: &i64| *s < part.end[a] as i64 && *s + self.roi_vox[a] as i64 > part.start[a] as i64;
             self.starts(a, shape[a]).into_iter().filter(reaches).collect()
         })
     }
@@ -117,7 +118,10 @@ impl SlidingWindow {
     ) -> Logits {
         self.check().expect("an overlap that was checked");
         let shape = <[usize; 3]>::from(image.dim());
-        assert!((0..3).all(|a| part.start[a] < part.end[a] && part.end[a] <= shape[a]), "{part:?} of {shape:?}");
+        assert!(
+            (0..3).all(|a| part.start[a] < part.end[a] && part.end[a] <= shape[a]),
+            "{part:?} of {shape:?}"
+        );
         let [xs, ys, zs] = self.touching(shape, &part);
         let all = xs.len() * ys.len() * zs.len();
         let mut sums = Sums::new(part, self.roi_vox);
@@ -265,9 +269,10 @@ mod tests {
             let image = picture(shape);
             for overlap in [0.0, 0.5, 0.75] {
                 let seen = std::cell::Cell::new((0, 0));
-                let out = windows(16, overlap).run(&image, whole(shape), &Device::flex(), |x| x, &|done, all| {
-                    seen.set((done, all));
-                });
+                let out =
+                    windows(16, overlap).run(&image, whole(shape), &Device::flex(), |x| x, &|done, all| {
+                        seen.set((done, all));
+                    });
                 assert_eq!(seen.get().0, seen.get().1);
                 assert_eq!(out.classes.len(), 1);
                 // Up to 64 weighted sums of rounded products: 64 * 6e-8.
@@ -310,11 +315,14 @@ mod tests {
         let ramp = from_patch(&picture([8; 3]), &device);
         let network = |x: Tensor<5>| x * ramp.clone();
         let plain = SlidingWindow { roi_vox: [8; 3], overlap: 0.5, mirror: false };
-        let found = SlidingWindow { mirror: true, ..plain }.run(&image, whole(shape), &device, network, &|_, _| ());
+        let found =
+            SlidingWindow { mirror: true, ..plain }.run(&image, whole(shape), &device, network, &|_, _| ());
         // The product with the mean of the ramp's eight images.
-        let mean = (0..8).map(|axes| mirrored(ramp.clone(), axes)).reduce(|a, b| a + b).unwrap().div_scalar(8.0);
+        let mean =
+            (0..8).map(|axes| mirrored(ramp.clone(), axes)).reduce(|a, b| a + b).unwrap().div_scalar(8.0);
         let want = plain.run(&image, whole(shape), &device, |x| x * mean.clone(), &|_, _| ());
-        let worst = found.classes[0].iter().zip(&want.classes[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst =
+            found.classes[0].iter().zip(&want.classes[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         // Sums of eight products below 1 in another order.
         assert!(worst < 1e-6, "{worst}");
     }

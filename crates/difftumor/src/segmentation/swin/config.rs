@@ -90,7 +90,11 @@ impl SwinUnetrConfig {
             if !self.width(i).is_multiple_of(self.heads[i]) {
                 let what = format!("heads of stage {}", i + 1);
                 let expected = format!("a divisor of its {} channels", self.width(i));
-                return Err(difftumor_ct::Error::Argument { what, expected, found: self.heads[i].to_string() });
+                return Err(difftumor_ct::Error::Argument {
+                    what,
+                    expected,
+                    found: self.heads[i].to_string(),
+                });
             }
         }
         check_range("window", self.window, 2, 16)?;

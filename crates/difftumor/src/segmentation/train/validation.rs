@@ -9,7 +9,7 @@ use crate::train::pictures;
 use burn::tensor::Device;
 use difftumor_ct::components::{Connectivity, components};
 use difftumor_ct::intensity::HuWindow;
-use difftumor_ct::metrics::Overlap;
+use difftumor_ct::metrics::overlap::Overlap;
 use difftumor_ct::patch::{VoxelBox, bounding_box};
 use ndarray::{Array3, ArrayView2, Axis, Zip, s};
 
