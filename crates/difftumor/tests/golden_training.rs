@@ -11,7 +11,7 @@ mod models;
 mod rule;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use difftumor::diffusion::objective::{diffuse, noise_loss};
+use difftumor::diffusion::objective::{Objective, denoising_loss, diffuse};
 use difftumor::diffusion::{DiffusionConfig, Schedule, Unet3d};
 use difftumor::segmentation::dice_ce;
 use golden::{Golden, goldens};
@@ -75,7 +75,7 @@ fn golden_diffusion_loss() {
         let (z0, noise, cond) = (t5(&g, "z0"), t5(&g, "noise"), t5(&g, "cond"));
         let x = diffuse(&schedule, z0.clone(), noise.clone(), &t);
         g.compare("x_t", &x.inner().into_data().try_to_vec::<f32>().unwrap(), 1e-6);
-        let loss = noise_loss(&unet, &schedule, z0, cond, &t, noise);
+        let loss = denoising_loss(&unet, Objective::PUBLISHED, &schedule, z0, cond, &t, noise);
         g.compare("loss_l1", &[loss.clone().into_scalar::<f32>()], LOSS);
         compare_gradients(&g, &gradients(&unet, &loss, Unet3d::published_name));
         g.done();

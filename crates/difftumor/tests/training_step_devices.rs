@@ -12,7 +12,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use difftumor::autoencoder::objective::reconstruct;
 use difftumor::autoencoder::{Autoencoder, AutoencoderConfig};
-use difftumor::diffusion::objective::noise_loss;
+use difftumor::diffusion::objective::{Objective, denoising_loss};
 use difftumor::diffusion::{DiffusionConfig, Schedule, Unet3d};
 use difftumor::nn::optim::AdamConfig;
 use difftumor::nn::state::read;
@@ -119,7 +119,15 @@ fn diffusion_step() {
         let [z, noise] = ["latents", "noise"].map(|key| random(key, [2, 8, 3, 4, 6], device));
         let condition = random("condition", [2, 9, 3, 4, 6], device);
         step(config.init(device), Unet3d::published_name, |m| {
-            noise_loss(m, &schedule, z.clone(), condition.clone(), &[1, 3], noise.clone())
+            denoising_loss(
+                m,
+                Objective::PUBLISHED,
+                &schedule,
+                z.clone(),
+                condition.clone(),
+                &[1, 3],
+                noise.clone(),
+            )
         })
     });
 }

@@ -5,7 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor};
 use difftumor::autoencoder::AutoencoderConfig;
 use difftumor::autoencoder::objective::reconstruct;
-use difftumor::diffusion::objective::noise_loss;
+use difftumor::diffusion::objective::{Objective, denoising_loss};
 use difftumor::diffusion::{DiffusionConfig, Schedule};
 use difftumor::nn::optim::{AdamConfig, WeightDecay};
 use difftumor::segmentation::{UnetConfig, dice_ce};
@@ -42,7 +42,15 @@ pub fn train(network: &str) -> Option<Run> {
             let (schedule, condition) =
                 (Schedule::cosine(config.timesteps), random([1, 9, 24, 24, 24], &device));
             steps(config.init(&device), adam, 1e-4, move |m| {
-                noise_loss(m, &schedule, x.clone(), condition.clone(), &[1], noise.clone())
+                denoising_loss(
+                    m,
+                    Objective::PUBLISHED,
+                    &schedule,
+                    x.clone(),
+                    condition.clone(),
+                    &[1],
+                    noise.clone(),
+                )
             })
         }
         "unet" => {

@@ -131,23 +131,30 @@ mod tests {
     use super::*;
     use difftumor_ct::draws::Stream;
 
+    /// A network small enough for a test, and its condition.
+    fn small(sampler: Sampler, timesteps: usize, predicts: Predicts) -> (DiffusionConfig, Unet3d, Condition) {
+        let device = Device::flex();
+        device.seed(1);
+        let config = DiffusionConfig {
+            base_channels: 8,
+            multipliers: vec![1, 2],
+            heads: 1,
+            head_channels: 4,
+            timesteps,
+            sampler,
+            predicts,
+            latent_channels: 2,
+            ..DiffusionConfig::default()
+        };
+        let unet = config.init(&device);
+        (config, unet, Condition(Tensor::zeros([1, 3, 4, 4, 4], &device)))
+    }
+
     #[test]
     fn clipped_latents_stay_in_their_range() {
-        let device = Device::flex();
         let largest = |clip: bool| {
-            let config = DiffusionConfig {
-                base_channels: 8,
-                multipliers: vec![1, 2],
-                heads: 1,
-                head_channels: 4,
-                timesteps: 40,
-                sampler: Sampler::Ddim { steps: 8, eta: 0.0, clip },
-                latent_channels: 2,
-                ..DiffusionConfig::default()
-            };
-            device.seed(1);
-            let unet = config.init(&device);
-            let condition = Condition(Tensor::zeros([1, 3, 4, 4, 4], &device));
+            let sampler = Sampler::Ddim { steps: 8, eta: 0.0, clip };
+            let (config, unet, condition) = small(sampler, 40, Predicts::Noise);
             let mut noise = Stream::new(1, 0, "clip", 0);
             let mut largest = vec![];
             let x = sample_watched(&unet, &config, &condition, &mut noise, |p| {
@@ -164,25 +171,12 @@ mod tests {
 
     #[test]
     fn predicted_latents_are_taken_as_they_are() {
-        let device = Device::flex();
         for (sampler, timesteps) in
             [(Sampler::Ddpm, 4), (Sampler::Ddim { steps: 8, eta: 0.0, clip: false }, 40)]
         {
-            let config = DiffusionConfig {
-                base_channels: 8,
-                multipliers: vec![1, 2],
-                heads: 1,
-                head_channels: 4,
-                timesteps,
-                sampler,
-                latent_channels: 2,
-                predicts: Predicts::Clean,
-                ..DiffusionConfig::default()
-            };
-            let unet = config.init(&device);
-            let condition = Condition(Tensor::zeros([1, 3, 4, 4, 4], &device));
+            let (config, unet, condition) = small(sampler, timesteps, Predicts::Clean);
             let draws = || Stream::new(1, 0, "clean", 0);
-            let start = draw(&mut draws(), [1, 2, 4, 4, 4], &device);
+            let start = draw(&mut draws(), [1, 2, 4, 4, 4], &condition.0.device());
             let last = if timesteps == 4 { 3 } else { 36 };
             let expected = unet.forward(start, &[last], condition.0.clone()).clamp(-1.0, 1.0);
             let mut first = None;

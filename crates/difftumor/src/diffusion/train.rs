@@ -96,7 +96,7 @@ pub fn train(
         }
         if last || step.is_multiple_of(settings.output.validate_every) {
             let model = learner.ema.apply(settings.model.init(&place.device));
-            let loss = fixed.loss(&model, settings.model.predicts, &schedule);
+            let loss = fixed.loss(&model, settings.objective(), &schedule);
             watch(&log.record(step, &[("validation_loss", loss)])?);
             let (size, png) = fixed.picture(&model, &settings.model);
             log.picture(step, "tumors", size, &png)?;

@@ -1,6 +1,6 @@
 //! The default preset: one tumor at a time, well inside the organ, blended, and labelled where it shows.
 use super::contrast::draw_contrast_hu;
-use super::grain::Grain;
+use super::grain;
 use super::landing::{LabelRule, Landed, Painted};
 use super::options::CROP_VOX;
 use super::record::TumorRecord;
@@ -30,6 +30,9 @@ const TUMORS: (i64, i64) = (1, 3);
 /// a scanner's edges are never sharper.
 const EDGE_SIGMA_VOX: (f64, f64) = (0.5, 4.0);
 const EDGE_OF_HALF_AXIS: f64 = 0.35;
+/// A model paints where the blurred mask has at least this weight, and not in the shape alone: else its tumor ends where half of the
+/// blur is still to come, and the edge is half as wide as drawn.
+const PAINTED_FROM: f32 = 0.1;
 /// Tumors displace vessels, and do not let them shine through: this part of what is brighter than the organ by more
 /// than its standard deviation is taken away…
 const DISPLACED: f64 = 0.7;
@@ -117,7 +120,10 @@ impl Ground<'_> {
             }
             let (painted, texture_hu, weights_sha256) =
                 paint(synthesizer, self.site, ct, &p, &self.hu, draws)?;
-            let Some(landed) = painted.land(&ct.grid(), within, LabelRule::Visible)? else { continue };
+            let Some(mut landed) = painted.land(&ct.grid(), within, LabelRule::Visible)? else { continue };
+            if cropped {
+                grain::give_back(ct, &mut landed);
+            }
             if contrast_hu(case, self.organ, &landed) < synthesizer.options.min_contrast_hu {
                 continue;
             }
@@ -238,14 +244,8 @@ fn paint(
             let zone = bounding_box(&view.weight.mapv(|w| w > 0.0))
                 .unwrap_or(VoxelBox { start: [0; 3], end: [1; 3] });
             let to_unit = |s: f32| ((s + 1.0) / 2.0).clamp(0.0, 1.0);
-            let mut synthetic01 = model.paint(&crop01, &view.mask, &zone, draws).mapv(to_unit);
-            let grain = Grain::of(&crop01, &view.weight, &zone);
-            let missing = grain.missing(&synthetic01);
-            if missing > 0.0 {
-                let lost01 = &crop01 - &model.reconstruct(&crop01, &zone).mapv(to_unit);
-                let share = grain.share(missing, &lost01) as f32;
-                synthetic01.zip_mut_with(&lost01, |s, lost| *s += share * lost);
-            }
+            let painted = view.weight.mapv(|w| w >= PAINTED_FROM);
+            let synthetic01 = model.paint(&crop01, &painted, &zone, draws).mapv(to_unit);
             let change = change_hu(&crop01, &synthetic01, &view.weight, [window.min_hu, window.max_hu]);
             Ok((view.painted(change), None, Some(model.weights_sha256().into())))
         }

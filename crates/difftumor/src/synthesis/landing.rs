@@ -36,6 +36,8 @@ pub struct Landed {
     pub start: [usize; 3],
     /// Added to the scan, in HU.
     pub change_hu: Array3<f32>,
+    /// Share of the synthetic image, 0 to 1.
+    pub weight: Array3<f32>,
     /// Voxels that may change.
     pub zone: Array3<bool>,
     /// Tumor voxels.
@@ -84,7 +86,7 @@ impl Painted {
                 Zip::from(&part).and(&zone).map_collect(|p, z| *z && *p >= HALF)
             }
         };
-        Ok(Some(Landed { start, change_hu, zone, label }))
+        Ok(Some(Landed { start, change_hu, weight, zone, label }))
     }
 }
 

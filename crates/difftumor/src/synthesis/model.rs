@@ -4,7 +4,7 @@ use crate::diffusion::{Condition, DiffusionConfig, LatentScale, Unet3d, sample};
 use crate::error::{Error, Result};
 use crate::run::Run;
 use crate::tensor::{from_crop, to_crop};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use difftumor_ct::draws::Draws;
 use difftumor_ct::intensity::HuWindow;
 use difftumor_ct::patch::VoxelBox;
@@ -88,21 +88,12 @@ impl DiffusionModel {
         let mask = from_crop(&mask.mapv(|m| f32::from(u8::from(m))), &self.device);
         let condition = Condition::new(&self.autoencoder, &self.scale, image, mask);
         let x = sample(&self.unet, &self.config, &condition, draws);
-        self.decode(self.scale.restore(x), crop01.dim(), within)
-    }
-
-    /// What is left of the scan behind the autoencoder; arguments and result as of [`DiffusionModel::paint`].
-    pub fn reconstruct(&self, crop01: &Array3<f32>, within: &VoxelBox) -> Array3<f32> {
-        let image = from_crop(&crop01.mapv(|v| 2.0 * v - 1.0), &self.device);
-        self.decode(self.autoencoder.encode(image), crop01.dim(), within)
-    }
-
-    fn decode(&self, z: Tensor<5>, shape: (usize, usize, usize), within: &VoxelBox) -> Array3<f32> {
+        let z = self.scale.restore(x);
         crate::memory::give_back(); // before the decoder, which needs the most
         // [H, W, D] → [D, H, W]
         let [start, end] = [within.start, within.end].map(|[h, w, d]| [d, h, w]);
         let decoded = to_crop(self.autoencoder.decode_within(z, start, end));
-        let mut out = Array3::zeros(shape);
+        let mut out = Array3::zeros(crop01.dim());
         let [a, b] = [within.start, within.end];
         out.slice_mut(s![a[0]..b[0], a[1]..b[1], a[2]..b[2]]).assign(&decoded);
         out

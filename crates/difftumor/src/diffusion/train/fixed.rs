@@ -1,10 +1,8 @@
 //! How well the diffusion model does on crops that are always the same, with the same noise.
 use super::encoder::{Encoded, Encoder};
 use crate::autoencoder::Autoencoder;
-use crate::diffusion::objective::denoising_loss;
-use crate::diffusion::{
-    Condition, DiffusionConfig, LatentScale, NoiseSource, Predicts, Schedule, Unet3d, sample,
-};
+use crate::diffusion::objective::{Objective, denoising_loss};
+use crate::diffusion::{Condition, DiffusionConfig, LatentScale, NoiseSource, Schedule, Unet3d, sample};
 use crate::error::Result;
 use crate::tensor::to_crop;
 use crate::train::pictures;
@@ -51,7 +49,7 @@ impl Fixed {
     }
 
     /// Mean loss, with steps spread evenly over the schedule.
-    pub(super) fn loss(&self, model: &Unet3d, predicts: Predicts, schedule: &Schedule) -> f64 {
+    pub(super) fn loss(&self, model: &Unet3d, objective: Objective, schedule: &Schedule) -> f64 {
         let n = self.encoded.len();
         let of = |(i, e): (usize, &Encoded)| {
             let t = (2 * i + 1) * schedule.timesteps() / (2 * n);
@@ -59,7 +57,7 @@ impl Fixed {
             let drawn = TensorData::new(noise.normal(e.z0.dims().iter().product()), e.z0.dims());
             let noise = Tensor::from_data(drawn, &self.device);
             let (z0, condition) = (e.z0.clone(), e.condition.clone());
-            let loss = denoising_loss(model, predicts, schedule, z0, condition, &[t], noise);
+            let loss = denoising_loss(model, objective, schedule, z0, condition, &[t], noise);
             f64::from(loss.into_scalar::<f32>())
         };
         self.encoded.iter().enumerate().map(of).sum::<f64>() / n as f64

@@ -94,9 +94,8 @@ impl Learner {
             };
             let (z0, condition) = (cat(|e| &e.z0), cat(|e| &e.condition));
             let drawn = TensorData::new(draws.normal(z0.dims().iter().product()), z0.dims());
-            let predicts = settings.model.predicts;
             let noise = Tensor::from_data(drawn, device);
-            let loss = denoising_loss(&self.model, predicts, schedule, z0, condition, t, noise);
+            let loss = denoising_loss(&self.model, settings.objective(), schedule, z0, condition, t, noise);
             let share = items.len() as f64 / batch.len() as f64;
             let value = f64::from(loss.clone().into_scalar::<f32>());
             require_finite(value, step, items)?;

@@ -1,5 +1,6 @@
 //! Settings of the diffusion model's training (paper App. E.2; spec/diffusion.md section 6).
 use crate::diffusion::DiffusionConfig;
+use crate::diffusion::objective::Objective;
 use crate::error::Result;
 use crate::nn::optim::AdamConfig;
 use crate::train::learning_rate::LearningRate;
@@ -26,6 +27,8 @@ pub struct DiffusionTraining {
     pub learning_rate: LearningRate,
     /// The averaged weights, which are used.
     pub ema: EmaSettings,
+    /// How much more the tumor's error counts than its few latents would; see [`Objective::tumor_weight`]. Published: 0.
+    pub tumor_weight: f64,
     /// Architecture, schedule and sampler. `timesteps` is 4 for early tumors and 200 for larger ones.
     pub model: DiffusionConfig,
     /// How crops are drawn.
@@ -62,6 +65,7 @@ impl Default for DiffusionTraining {
             betas: [0.9, 0.999],
             learning_rate: LearningRate { rate: 1e-4, ..LearningRate::default() },
             ema: EmaSettings::default(),
+            tumor_weight: 0.0,
             model: DiffusionConfig::default(),
             crops: TumorCropSettings::default(),
             output: Output::default(),
@@ -92,6 +96,12 @@ impl DiffusionTraining {
                 self.learning_rate.rate.to_string(),
             ),
             ((0.0..1.0).contains(&e.decay), "ema.decay", "0 to below 1", e.decay.to_string()),
+            (
+                (0.0..=1e3).contains(&self.tumor_weight),
+                "tumor_weight",
+                "0 to 1000",
+                self.tumor_weight.to_string(),
+            ),
             (e.every > 0, "ema.every", "at least 1", e.every.to_string()),
             (
                 (1..=512).contains(&self.crops.side_vox),
@@ -115,6 +125,10 @@ impl DiffusionTraining {
         let side = self.crops.side_vox;
         let expected = format!("a multiple of {unit}, which autoencoder and U-Net divide by");
         require(side.is_multiple_of(unit), "crops.side_vox", &expected, side.to_string())
+    }
+
+    pub(super) fn objective(&self) -> Objective {
+        Objective { predicts: self.model.predicts, tumor_weight: self.tumor_weight }
     }
 
     pub(super) fn adam(&self) -> AdamConfig {
