@@ -141,7 +141,9 @@ fn shares_are_read_back_as_zero_to_one() {
     for two in [false, true] {
         let spec = Spec { two, big_endian: true, slope: 3.0, inter: 5.0, ..Spec::default() };
         let image = read(spec.counting());
-        let steps = Array3::from_shape_fn((4, 3, 2), |(x, y, z)| [0, 1, 32768, 65535][x] + (y * z) as u16 * u16::from(x == 1));
+        let steps = Array3::from_shape_fn((4, 3, 2), |(x, y, z)| {
+            [0, 1, 32768, 65535][x] + (y * z) as u16 * u16::from(x == 1)
+        });
         let file = image.with_shares(&steps);
         let again = read(file.as_bytes().to_vec());
         assert_eq!(again, file);

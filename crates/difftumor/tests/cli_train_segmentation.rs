@@ -20,6 +20,9 @@ const TINY: [&str; 12] = [
     "output.validate_every=1000",
 ];
 
+/// A radius that no voxel is within.
+const NO_TUMOR: f64 = -1.0;
+
 /// Two annotated cases, two healthy ones, and one to measure on.
 struct Place {
     dir: tempfile::TempDir,
@@ -38,7 +41,7 @@ impl Place {
         };
         let sick = |name: &'static str, radius: f64| (name, with_tumor(dir.path(), name, radius));
         let annotated = of("annotated.csv", &[sick("a", 6.0), sick("b", 4.0)]);
-        let healthy = of("healthy.csv", &["c", "d"].map(|n| (n, standard(dir.path(), n))));
+        let healthy = of("healthy.csv", &["c", "d"].map(|n| sick(n, NO_TUMOR)));
         let validation = of("validation.csv", &[sick("e", 5.0)]);
         Self { annotated, healthy, validation, dir }
     }
@@ -71,7 +74,8 @@ impl Place {
 fn four_steps_are_two_and_two_after_a_resume() {
     let p = Place::new();
     let inputs = [&["--cases", text(&p.annotated)][..], &p.healthy()].concat();
-    let of = |threads: &'static str, more: &[&'static str]| [&inputs[..], &["--threads", threads], more].concat();
+    let of =
+        |threads: &'static str, more: &[&'static str]| [&inputs[..], &["--threads", threads], more].concat();
     let (code, told) = p.train("four", &["steps=4"], &of("1", &[]));
     assert_eq!(code, 0, "{told}");
     assert_eq!(p.train("two", &["steps=2"], &of("2", &[])).0, 0);
@@ -135,7 +139,12 @@ fn impossible_trainings_are_refused() {
         (&["model.backbone=vnet"], &annotated, 2, "vnet"),
         (&["synthesis.share=0"], &healthy, 1, "cases with tumors"),
         (&[], &[&annotated[..], &["--model", "x"]].concat(), 2, "--model"),
-        (&[], &[&annotated[..], &["--validate", text(&p.annotated)]].concat(), 1, "no scan that is trained on"),
+        (
+            &[],
+            &[&annotated[..], &["--validate", text(&p.annotated)]].concat(),
+            1,
+            "no scan that is trained on",
+        ),
     ] {
         let (found, told) = p.train("none", &[&["steps=1"], settings].concat(), more);
         assert!(found == code && told.contains(says), "{settings:?} {more:?}: {found} {told}");

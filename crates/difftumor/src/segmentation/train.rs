@@ -61,8 +61,7 @@ pub fn train(
         Some(checkpoint) => (Learner::restore(settings, &device, &checkpoint)?, checkpoint.step + 1),
     };
     let side = settings.crops.side_vox;
-    let validation =
-        Validation::new(data.validation, side, settings.validation_overlap, place.cache_bytes);
+    let validation = Validation::new(data.validation, side, settings.validation_overlap, place.cache_bytes);
     let items = Items {
         scans: scans::cache(data.cases, side, place.cache_bytes),
         crops: settings.crops,

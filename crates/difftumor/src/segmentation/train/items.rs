@@ -102,8 +102,7 @@ impl Items {
         };
         let window = HuWindow::default();
         let image = crop.image_hu.mapv(|hu| window.to_unit(hu));
-        let (image, labels) =
-            augment(image, crop.labels.clone(), &self.augmentation.shares(), &mut draws);
+        let (image, labels) = augment(image, crop.labels.clone(), &self.augmentation.shares(), &mut draws);
         Ok(Item { image, labels, origin: crop.origin.clone(), synthetic: crop.synthetic })
     }
 

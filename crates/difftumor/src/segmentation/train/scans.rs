@@ -66,11 +66,8 @@ impl LabelledScan {
         let name = case.source.ct.display().to_string();
         let organ = LabelMap::open(&case.source.labels)?.organ(&case.organ, Some((&volume.grid(), &name)))?;
         let mut data = Array3::<u16>::zeros(volume.data.dim());
-        let parts = [
-            (Some(&organ.organ), ORGAN),
-            (organ.cyst.as_ref(), ORGAN),
-            (organ.tumor.as_ref(), TUMOR),
-        ];
+        let parts =
+            [(Some(&organ.organ), ORGAN), (organ.cyst.as_ref(), ORGAN), (organ.tumor.as_ref(), TUMOR)];
         for (mask, value) in parts.into_iter().filter_map(|(m, v)| m.map(|m| (m, v))) {
             Zip::from(&mut data).and(&mask.data).for_each(|l, m| {
                 if *m {

@@ -161,12 +161,7 @@ impl SegmentationTraining {
                 "0 to 1",
                 self.crops.foreground_share.to_string(),
             ),
-            (
-                share(self.synthesis.share),
-                "synthesis.share",
-                "0 to 1",
-                self.synthesis.share.to_string(),
-            ),
+            (share(self.synthesis.share), "synthesis.share", "0 to 1", self.synthesis.share.to_string()),
             (
                 self.synthesis.pool.size > 0 && self.synthesis.pool.reuse > 0,
                 "synthesis.pool",

@@ -136,11 +136,7 @@ fn classes(logits: &Logits) -> Array3<u8> {
 }
 
 /// Crops of the latest batch: the scan, the truth and the prediction, in the slice with most tumor (or organ).
-pub(super) fn picture(
-    model: &SegmentationNetwork,
-    batch: &[Item],
-    device: &Device,
-) -> ([usize; 2], Vec<u8>) {
+pub(super) fn picture(model: &SegmentationNetwork, batch: &[Item], device: &Device) -> ([usize; 2], Vec<u8>) {
     let rows: Vec<[Array3<f32>; 3]> = batch
         .iter()
         .map(|item| {
@@ -195,7 +191,8 @@ mod tests {
     fn the_largest_logit_wins() {
         let part = VoxelBox { start: [0; 3], end: [1, 1, 3] };
         let of = |v: [f32; 3]| Array3::from_shape_vec((1, 1, 3), v.to_vec()).unwrap();
-        let logits = Logits { part, classes: vec![of([0.0, 1.0, 0.0]), of([0.0, 2.0, -1.0]), of([3.0, 1.5, 0.0])] };
+        let logits =
+            Logits { part, classes: vec![of([0.0, 1.0, 0.0]), of([0.0, 2.0, -1.0]), of([3.0, 1.5, 0.0])] };
         assert_eq!(classes(&logits).into_raw_vec_and_offset().0, [2, 1, 0]);
     }
 }
