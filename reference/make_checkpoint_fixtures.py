@@ -9,6 +9,8 @@ import collections, io, pathlib, sys, zipfile
 import numpy as np
 import torch
 
+import torch_models as models
+
 count = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
 OUT = pathlib.Path(sys.argv[1])
 
@@ -50,6 +52,34 @@ def swap(name, data):
     return np.frombuffer(data, "<f4").astype(">f4").tobytes() if name.startswith("data/") else data
 
 
+def nnunet(filters=(2, 3, 4)):
+    """nnU-Net in the layout of the published checkpoints, with weights by the rule of the goldens."""
+    shapes = {}
+
+    def block(name, inputs, outputs):
+        shapes[f"{name}.conv1.conv.weight"] = (outputs, inputs, 3, 3, 3)
+        shapes[f"{name}.conv2.conv.weight"] = (outputs, outputs, 3, 3, 3)
+
+    a, b, c = filters
+    block("input_block", 1, a)
+    block("downsamples.0", a, b)
+    block("bottleneck", b, c)
+    for i, (below, out) in enumerate([(c, b), (b, a)]):
+        shapes[f"upsamples.{i}.transp_conv.conv.weight"] = (below, out, 2, 2, 2)
+        block(f"upsamples.{i}.conv_block", 2 * out, out)
+    shapes["output_block.conv.conv.weight"] = (3, a, 1, 1, 1)
+    shapes["output_block.conv.conv.bias"] = (3,)
+    state = collections.OrderedDict()
+    for name, shape in shapes.items():
+        scale = 0.05 if len(shape) == 1 else 0.9 * (3 * shape[0] / np.prod(shape)) ** 0.5
+        state[name] = models.hash_sym(name, shape) * np.float32(scale)
+    levels = [("downsample", "input_block"), ("next_layer.downsample", "downsamples.0"), ("next_layer.next_layer", "bottleneck"),
+              ("next_layer.upsample", "upsamples.0"), ("upsample", "upsamples.1")]
+    for alias, name in levels:
+        state.update({f"skip_layers.{alias}{n[len(name):]}": t for n, t in state.items() if n.startswith(name + ".")})
+    return {"epoch": 1949, "best_acc": np.float64(0.709), "state_dict": state}
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     save("legacy.pt", {"state_dict": views(), "epoch": 3, "seen": collections.defaultdict(int, {"a": 1})},
@@ -60,6 +90,7 @@ def main():
              pickle_protocol=protocol)
     save("dtypes.pt", dtypes())
     save("dtypes_legacy.pt", dtypes(), _use_new_zipfile_serialization=False)
+    save("nnunet.pt", nnunet())
     ema = {"denoise_fn.init_conv.weight": count}
     save("ema_and_model.pt", {"step": 5, "model": {k: v * 0.5 for k, v in ema.items()}, "ema": ema, "scaler": {}})
     rezip("protocol_2.pt", "deflated.pt", zipfile.ZIP_DEFLATED, "some other folder")

@@ -3,7 +3,7 @@
 //! A row of voxels becomes a few runs, so the work after one pass over the mask is on runs, not voxels. Components
 //! are numbered from 1 in the order in which a scan in C order meets them: the result depends on nothing else.
 use crate::patch::VoxelBox;
-use ndarray::{Array3, Axis};
+use ndarray::{Array3, Axis, s};
 use rayon::prelude::*;
 
 /// Which voxels count as neighbours.
@@ -100,6 +100,21 @@ impl Components {
     pub fn keep(&self, wanted: impl Fn(&Component) -> bool) -> Array3<bool> {
         let wanted: Vec<bool> = self.parts.iter().map(wanted).collect();
         self.paint(false, |label| wanted[label as usize - 1])
+    }
+
+    /// The mask of one component, cut to its bounds.
+    pub fn mask_of(&self, part: &Component) -> Array3<bool> {
+        let [x0, y0, z0] = part.bounds.start;
+        let mut out = Array3::from_elem(part.bounds.shape(), false);
+        let first = self.runs.partition_point(|run| (run.x as usize) < x0);
+        let behind = self.runs.partition_point(|run| (run.x as usize) < part.bounds.end[0]);
+        for (run, label) in self.runs[first..behind].iter().zip(&self.label_of_run[first..behind]) {
+            if *label == part.label {
+                let z = run.begin as usize - z0..run.end as usize - z0;
+                out.slice_mut(s![run.x as usize - x0, run.y as usize - y0, z]).fill(true);
+            }
+        }
+        out
     }
 
     fn paint<T: Copy + Send + Sync>(&self, outside: T, value: impl Fn(u32) -> T + Sync) -> Array3<T> {
@@ -261,6 +276,9 @@ mod tests {
                     let alone = expected.mapv(|v| v == part.label);
                     prop_assert_eq!(part.voxels, alone.iter().filter(|v| **v).count());
                     prop_assert_eq!(Some(part.bounds), crate::patch::bounding_box(&alone));
+                    let [a, b] = [part.bounds.start, part.bounds.end];
+                    let cut = alone.slice(s![a[0]..b[0], a[1]..b[1], a[2]..b[2]]).to_owned();
+                    prop_assert_eq!(found.mask_of(part), cut);
                     prop_assert_eq!(found.keep(|other| other.label == part.label), alone);
                 }
                 prop_assert_eq!(found.parts.len() as u32, expected.iter().copied().max().unwrap());

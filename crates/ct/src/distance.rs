@@ -82,7 +82,7 @@ fn first_axis(mut out: ArrayViewMut1<'_, f64>, inside: ArrayView1<'_, bool>, spa
 
 /// Working memory for the lower envelope of one line.
 #[derive(Default)]
-struct Envelope {
+pub(crate) struct Envelope {
     heights: Vec<f64>,
     /// Positions of the parabolas that form the envelope, and where each takes over from the one before.
     sites: Vec<(usize, f64)>,
@@ -90,7 +90,7 @@ struct Envelope {
 
 impl Envelope {
     /// Replaces `f(q)` by the minimum over p of `((q - p) spacing)^2 + f(p)`.
-    fn lower(&mut self, mut line: ArrayViewMut1<'_, f64>, spacing_mm: f64) {
+    pub(crate) fn lower(&mut self, mut line: ArrayViewMut1<'_, f64>, spacing_mm: f64) {
         let Self { heights, sites } = self;
         heights.clear();
         heights.extend(line.iter().copied());

@@ -3,6 +3,7 @@
 //! The 1 mm grid is MONAI 0.9.0's `Spacing(pixdim=..)`, which the authors' data pipeline uses (paper E.2; its
 //! orientation step comes first, see [`crate::orient`]).
 use crate::error::{Error, Result};
+use crate::patch::VoxelBox;
 use crate::volume::{Affine, Grid};
 
 /// More voxels than this are taken for a broken header (a whole body at 0.25 mm has about 2^32).
@@ -64,6 +65,36 @@ impl Grid {
         }
         Grid { shape, affine }
     }
+
+    /// The voxels of this grid that a box of `other`'s voxels covers, each voxel with its extent, grown by `margin_vox` on
+    /// every side and cut to this grid; at least one voxel.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when this grid's affine is singular.
+    pub fn covering_box(&self, other: &Grid, part: &VoxelBox, margin_vox: usize) -> Result<VoxelBox> {
+        let to_voxel = self
+            .affine
+            .inverse()
+            .ok_or_else(|| argument("affine", "an invertible matrix", format!("{:?}", self.affine.0)))?
+            .compose(&other.affine);
+        let (mut low, mut high) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+        for corner in 0..8 {
+            let at = std::array::from_fn(|a| {
+                let edge = if corner >> a & 1 == 0 { part.start[a] } else { part.end[a] };
+                edge as f64 - 0.5
+            });
+            let p = to_voxel.apply(at);
+            low = std::array::from_fn(|a| low[a].min(p[a]));
+            high = std::array::from_fn(|a| high[a].max(p[a]));
+        }
+        let last = self.shape.map(|n| n.saturating_sub(1) as f64);
+        let margin = margin_vox as f64;
+        // As f64: a box far outside ends at this grid's border.
+        Ok(VoxelBox {
+            start: std::array::from_fn(|a| (low[a].floor() - margin).clamp(0.0, last[a]) as usize),
+            end: std::array::from_fn(|a| (high[a].ceil() + margin).clamp(0.0, last[a]) as usize + 1),
+        })
+    }
 }
 
 fn argument(what: &str, expected: impl Into<String>, found: impl ToString) -> Error {
@@ -111,6 +142,22 @@ mod tests {
         // x: 2 * 2 + 4 * 1 = 8; y: 4 * 2 = 8; z: 3.
         assert_eq!(iso.shape, [9, 9, 4]);
         assert_eq!(iso.affine.spacing_mm(), [1.0; 3]);
+    }
+
+    #[test]
+    fn a_box_is_covered_with_its_voxels_whole_extent() {
+        let thick = Grid { shape: [10, 10, 4], affine: Affine::from_spacing_mm([2.0, 2.0, 5.0]) };
+        let fine = thick.isotropic(1.0).unwrap(); // 19 x 19 x 16
+        let part = VoxelBox { start: [2, 3, 1], end: [4, 4, 3] };
+        // x: voxels 2 and 3 reach from 3 to 7 mm; y: from 5 to 7; z: from 2.5 to 12.5.
+        let found = fine.covering_box(&thick, &part, 0).unwrap();
+        assert_eq!(found, VoxelBox { start: [3, 5, 2], end: [8, 8, 14] });
+        let grown = fine.covering_box(&thick, &part, 3).unwrap();
+        assert_eq!(grown, VoxelBox { start: [0, 2, 0], end: [11, 11, 16] });
+        let far = Grid { affine: thick.crop([-500, 0, 900], [1; 3]).affine, ..thick };
+        let clamped = fine.covering_box(&far, &part, 1).unwrap();
+        assert_eq!((clamped.start[0], clamped.end[0]), (0, 1));
+        assert_eq!((clamped.start[2], clamped.end[2]), (15, 16));
     }
 
     #[test]

@@ -85,6 +85,17 @@ pub fn load_organ(path: &Path, spec: &OrganSpec, expected_grid: Option<(&Grid, &
     LabelMap::open(path)?.organ(spec, expected_grid)
 }
 
+impl OrganMask {
+    /// The organ with its tumors and cysts.
+    pub fn with_lesions(self) -> Mask {
+        let mut whole = self.organ;
+        for part in [&self.tumor, &self.cyst].into_iter().flatten() {
+            ndarray::Zip::from(&mut whole.data).and(&part.data).par_for_each(|inside, part| *inside |= *part);
+        }
+        whole
+    }
+}
+
 impl LabelMap {
     /// Reads a label file, or lists a folder.
     ///

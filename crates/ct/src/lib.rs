@@ -12,6 +12,7 @@ pub mod intensity;
 pub mod io;
 pub mod label;
 pub mod measure;
+pub mod metrics;
 pub mod morphology;
 pub mod orient;
 pub mod patch;

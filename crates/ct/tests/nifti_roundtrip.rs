@@ -137,6 +137,25 @@ fn labels_take_over_geometry_bit_for_bit_and_nothing_else() {
 }
 
 #[test]
+fn shares_are_read_back_as_zero_to_one() {
+    for two in [false, true] {
+        let spec = Spec { two, big_endian: true, slope: 3.0, inter: 5.0, ..Spec::default() };
+        let image = read(spec.counting());
+        let steps = Array3::from_shape_fn((4, 3, 2), |(x, y, z)| {
+            [0, 1, 32768, 65535][x] + (y * z) as u16 * u16::from(x == 1)
+        });
+        let file = image.with_shares(&steps);
+        let again = read(file.as_bytes().to_vec());
+        assert_eq!(again, file);
+        assert_eq!((again.datatype(), again.grid()), (Datatype::U16, image.grid()));
+        for (share, step) in again.to_volume().unwrap().data.iter().zip(&steps) {
+            // NIfTI-1 keeps the slope in single precision.
+            assert!((0.0..=1.0).contains(share) && (share - f32::from(*step) / 65535.0).abs() < 1e-7);
+        }
+    }
+}
+
+#[test]
 fn images_from_arrays_are_read_back() {
     let data = Array3::from_shape_fn((5, 4, 3), |(x, y, z)| (x * 100 + y * 10 + z) as f32 - 1024.25);
     let affine =

@@ -15,20 +15,25 @@ mod output;
 mod record;
 mod report;
 
+pub(crate) use output::{OutputRecord, Target, write_json};
+pub(crate) use record::require_same;
 pub use record::{CaseRecord, FitSettings, ModelSettings, RECORD, Settings};
 pub use report::{BatchReport, CaseReport, Status, Totals};
 
-use crate::dataset::{CaseSource, Dataset};
+use crate::dataset::{CaseSource, Dataset, LoadedCase};
 use crate::error::{Error, Result, caught};
-use crate::synthesis::Synthesizer;
+use crate::preview;
+use crate::synthesis::{Synthesis, Synthesizer};
 use difftumor_ct::label::OrganSpec;
-use output::Target;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
+
+/// Name of the picture in an output's folder.
+const PREVIEW: &str = "preview.png";
 
 /// What to do with outputs that are there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +220,7 @@ impl Task<'_> {
     ) -> Result<(Status, CaseRecord)> {
         self.target.remove_leftovers()?;
         if options.existing == Existing::Resume
-            && let Some(record) = self.target.finished()?
+            && let Some(record) = self.target.finished::<CaseRecord>()?
         {
             record.require_same(self.source, self.copy, settings, self.target.folder())?;
             return Ok((Status::Skipped, record));
@@ -225,8 +230,57 @@ impl Task<'_> {
         for lost in &synthesis.not_placed {
             tracing::warn!("case '{}', copy {}: {lost}", self.source.id, self.copy);
         }
-        let record = self.target.write(&loaded, &synthesis, self.copy, settings, options.existing)?;
-        Ok((Status::Done, record))
+        let fill = |folder: &Path| self.fill(folder, &loaded, &synthesis, settings);
+        Ok((Status::Done, self.target.write(options.existing, fill)?))
+    }
+
+    /// Writes the output's files.
+    ///
+    /// # Errors
+    /// When one cannot be written, or a voxel outside of the blend zone would change.
+    fn fill(
+        &self,
+        folder: &Path,
+        loaded: &LoadedCase,
+        synthesis: &Synthesis,
+        settings: &Settings,
+    ) -> Result<CaseRecord> {
+        let LoadedCase { image, case, sources, warnings } = loaded;
+        let ct = image.with_changes(&case.ct, &synthesis.case.ct);
+        let changed = ct.changed_voxels(image).expect("only voxels are stored anew");
+        let zone = &synthesis.blend_zone;
+        let outside = changed.iter().zip(zone).filter(|(changed, zone)| **changed && !**zone).count();
+        if outside > 0 {
+            return Err(Error::BlendZone { case: case.id.clone(), voxels: outside });
+        }
+        let images = [
+            ("ct.nii.gz", ct),
+            ("labels.nii.gz", image.with_labels(&synthesis.case.labels())),
+            ("tumors.nii.gz", image.with_labels(&synthesis.instances)),
+        ];
+        let mut files = vec![];
+        for (name, image) in images {
+            image.write(folder.join(name))?;
+            files.push(name.to_string());
+        }
+        if settings.preview {
+            preview::write(&folder.join(PREVIEW), &case.ct, synthesis)?;
+            files.push(PREVIEW.into());
+        }
+        Ok(CaseRecord {
+            case: case.id.clone(),
+            copy: self.copy,
+            settings: settings.clone(),
+            sources: sources.clone(),
+            files,
+            labels: synthesis.case.label_names().into_iter().collect(),
+            voxels_changed: changed.iter().filter(|c| **c).count(),
+            voxels_in_blend_zone: zone.iter().filter(|z| **z).count(),
+            voxels_changed_outside_blend_zone: outside,
+            tumors: synthesis.records.clone(),
+            not_placed: synthesis.not_placed.clone(),
+            warnings: warnings.clone(),
+        })
     }
 }
 

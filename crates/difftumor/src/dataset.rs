@@ -1,20 +1,22 @@
 //! Which cases are there, and one of them in memory: from paths to [`Case`].
 //!
-//! A dataset is one scan with its labels, a table (`cases.csv`), or two folders whose files belong together by name.
+//! A dataset is one scan with its labels, a table (`cases.csv`), or two folders whose files belong together by name. Where
+//! labels are not needed: [`Scans`].
 //!
 //! Paper: none; section 3.3 takes healthy scans with an organ mask each as given.
 use crate::error::{Error, Result};
 use crate::run::sha256_file;
 use crate::synthesis::Case;
-use difftumor_ct::hu_check::hu_warning;
 use difftumor_ct::io::nifti::NiftiImage;
-use difftumor_ct::label::{LabelMap, OrganSpec};
+use difftumor_ct::label::OrganSpec;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 mod folders;
+mod scans;
 mod table;
+
+pub use scans::{ScanSource, Scans};
 
 /// Where a case's files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,11 +70,7 @@ impl Dataset {
     /// # Errors
     /// When the file's name cannot name a case.
     pub fn single(ct: &Path, labels: &Path) -> Result<Self> {
-        let id = folders::stem(ct).unwrap_or_else(|| {
-            ct.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-        });
-        check_id(&id).map_err(|found| argument("name of the scan's file", "a name for the case", &found))?;
-        let case = CaseSource { id, ct: ct.into(), labels: labels.into() };
+        let case = CaseSource { id: scans::id_of(ct)?, ct: ct.into(), labels: labels.into() };
         Ok(Self { cases: vec![case], single: true, ..Self::default() })
     }
 
@@ -116,27 +114,7 @@ impl CaseSource {
     /// When a file is unreadable or damaged, the scan has voxels that are not finite, an organ is not there, is empty or
     /// could be more than one thing, or the labels lie on another grid.
     pub fn load(&self, organs: &[OrganSpec]) -> Result<LoadedCase> {
-        let image = NiftiImage::read(&self.ct)?;
-        let ct = image.to_volume()?;
-        let warnings: Vec<String> = hu_warning(&ct).into_iter().collect();
-        for warning in &warnings {
-            tracing::warn!("{}: {warning}", self.ct.display());
-        }
-        let grid = ct.grid();
-        let name = self.ct.display().to_string();
-        let map = LabelMap::open(&self.labels)?;
-        let organs = organs
-            .iter()
-            .map(|spec| map.organ(spec, Some((&grid, &name))))
-            .collect::<difftumor_ct::Result<Vec<_>>>()?;
-        let label_files: BTreeSet<&Path> =
-            organs.iter().flat_map(|o| &o.sources).map(|s| s.path.as_path()).collect();
-        let mut sources = vec![source("ct", &self.ct)?];
-        for file in label_files {
-            sources.push(source("labels", file)?);
-        }
-        let case = Case { id: self.id.clone(), ct, hu_step: image.step_hu(), organs };
-        Ok(LoadedCase { image, case, sources, warnings })
+        ScanSource::from(self.clone()).load(organs)
     }
 
     /// The files of `sources`, as they are now: what [`CaseSource::load`] would find if the same files were chosen.
@@ -144,12 +122,7 @@ impl CaseSource {
     /// # Errors
     /// When one is gone or cannot be read.
     pub fn hash_again(&self, sources: &[SourceFile]) -> Result<Vec<SourceFile>> {
-        let now = |s: &SourceFile| match s.role.as_str() {
-            "ct" => source("ct", &self.ct),
-            _ if self.labels.is_dir() => source("labels", &self.labels.join(&s.file)),
-            _ => source("labels", &self.labels),
-        };
-        sources.iter().map(now).collect()
+        ScanSource::from(self.clone()).hash_again(sources)
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! What a file is follows from the names of its tensors, never from the file's name. Understood are the autoencoder
 //! (`AutoencoderModel.ckpt`) and the diffusion models (`ORGAN_early.pt`, `ORGAN_noearly.pt`), which contain the
-//! autoencoder that they were trained on. Of the two copies of the U-Net in a diffusion file the averaged one (`ema`) is taken,
-//! as the published pipeline does. For the autoencoder's training, torchvision's VGG16 becomes a Run of its perceptual network.
+//! autoencoder that they were trained on, and the segmentation networks. Of the two copies of the U-Net in a diffusion file the
+//! averaged one (`ema`) is taken, as the published pipeline does. For the autoencoder's training, torchvision's VGG16 becomes a Run of its perceptual network.
 mod perceptual;
+mod segmentation;
 
 use crate::autoencoder::config::AutoencoderConfig;
 use crate::checkpoint::{self, Checkpoint, TensorRef};
 use crate::diffusion::config::{DiffusionConfig, Sampler, cosine_betas};
 use crate::error::{Error, Result};
 use crate::run::{Model, NewRun, Origin, Run, Tensors, sha256_file};
+use crate::segmentation::Architecture;
 use crate::state_dict::{self, AUTOENCODER_TRAINING_PARTS, Shapes};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,8 @@ pub struct ImportOptions {
     pub keep_training_parts: bool,
     /// LPIPS' file for VGG16, which torchvision's VGG16 becomes a perceptual network with.
     pub lpips_heads: Option<PathBuf>,
+    /// The network that a segmentation must be of; another is an error.
+    pub backbone: Option<Architecture>,
     /// Terms under which the weights may be used, as their publisher states them; checkpoints do not hold them.
     pub licence: Option<String>,
 }
@@ -32,8 +36,10 @@ pub struct ImportOptions {
 /// What was imported and what was not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
-    /// `autoencoder`, `diffusion` or `perceptual`.
+    /// `autoencoder`, `diffusion`, `perceptual` or `segmentation`.
     pub kind: &'static str,
+    /// Name of the network of a segmentation.
+    pub backbone: Option<&'static str>,
     /// The Run that was written.
     pub run: PathBuf,
     /// The state dict that was taken; empty for the outermost.
@@ -42,6 +48,8 @@ pub struct ImportReport {
     pub tensors: usize,
     /// Training step that the file gives.
     pub step: Option<i64>,
+    /// Epoch that the file gives.
+    pub epoch: Option<i64>,
     /// Diffusion steps T.
     pub timesteps: Option<usize>,
     /// Names of the tensors of that state dict that are not in the Run.
@@ -72,7 +80,19 @@ enum Kind {
     Diffusion,
     Autoencoder,
     Perceptual,
-    Segmentation(&'static str),
+    Segmentation(Architecture),
+}
+
+impl Kind {
+    /// For messages.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Diffusion => "a diffusion model",
+            Self::Autoencoder => "an autoencoder",
+            Self::Perceptual => "VGG16",
+            Self::Segmentation(architecture) => architecture.name(),
+        }
+    }
 }
 
 const SIGNATURES: [(Kind, &str); 7] = [
@@ -80,9 +100,9 @@ const SIGNATURES: [(Kind, &str); 7] = [
     (Kind::Autoencoder, "codebook.embeddings"),
     (Kind::Perceptual, "features.24.weight"),
     (Kind::Perceptual, "net.slice5.24.weight"),
-    (Kind::Segmentation("U-Net"), "model.0.conv.unit0.conv.weight"),
-    (Kind::Segmentation("nnU-Net"), "input_block.conv1.conv.weight"),
-    (Kind::Segmentation("Swin UNETR"), "swinViT.patch_embed.proj.weight"),
+    (Kind::Segmentation(Architecture::Unet), "model.0.conv.unit0.conv.weight"),
+    (Kind::Segmentation(Architecture::Nnunet), "input_block.conv1.conv.weight"),
+    (Kind::Segmentation(Architecture::SwinUnetr), "swinViT.patch_embed.proj.weight"),
 ];
 
 /// A state dict of a known kind, found in a checkpoint.
@@ -110,19 +130,25 @@ pub fn import(file: &Path, out: &Path, options: &ImportOptions) -> Result<Import
             hint,
         ));
     }
+    if let (Some(wanted), false) = (options.backbone, matches!(found.kind, Kind::Segmentation(_))) {
+        let expected = format!("a segmentation by {wanted}");
+        let hint = "leave --backbone out: it is for segmentations";
+        return Err(Error::format(file, "state dict", expected, found.kind.name(), hint));
+    }
     let mut import = Import { checkpoint: &checkpoint, options, taken: BTreeSet::new(), notes: vec![] };
     let origin = Origin {
         file: file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
         sha256: sha256_file(file)?,
         section: found.section.into(),
         step: checkpoint.integer("step").or_else(|| checkpoint.integer("global_step")),
+        epoch: checkpoint.integer("epoch"),
         skipped: vec![],
     };
     let mut new = match found.kind {
         Kind::Autoencoder => import.autoencoder(&found.refs)?,
         Kind::Diffusion => import.diffusion(&found)?,
         Kind::Perceptual => import.perceptual(&found.refs)?,
-        Kind::Segmentation(name) => return Err(not_yet(file, name)),
+        Kind::Segmentation(architecture) => import.segmentation(architecture, &found.refs)?,
     };
     let (taken, notes) = (std::mem::take(&mut import.taken), import.notes);
     let skipped: Vec<String> = found.refs.into_keys().filter(|name| !taken.contains(name)).collect();
@@ -134,13 +160,18 @@ pub fn import(file: &Path, out: &Path, options: &ImportOptions) -> Result<Import
     let run = Run::create(out, &new, options.force)?;
     Ok(ImportReport {
         kind: new.model.kind(),
+        backbone: match &new.model {
+            Model::Segmentation(backbone) => Some(backbone.architecture().name()),
+            _ => None,
+        },
         run: run.dir().to_path_buf(),
         section: origin.section,
         tensors: taken.len(),
         step: origin.step,
+        epoch: origin.epoch,
         timesteps: match &new.model {
             Model::Diffusion(config) => Some(config.timesteps),
-            Model::Autoencoder(_) | Model::Perceptual(_) => None,
+            _ => None,
         },
         skipped_tensors: skipped,
         foreign_classes: checkpoint.tree().foreign_classes().into_iter().map(String::from).collect(),
@@ -162,8 +193,8 @@ fn recognise(checkpoint: &Checkpoint) -> Result<Found> {
             .extend(checkpoint.section(section).into_keys().take(3).map(|name| format!("{section}: {name}")));
     }
     let found = if names.is_empty() { "no tensors".into() } else { format!("tensors such as {names:?}") };
-    let expected = "the tensors of an autoencoder, a diffusion model or VGG16";
-    let hint = "name AutoencoderModel.ckpt, ORGAN_early.pt or ORGAN_noearly.pt, or a safetensors file with the same names";
+    let expected = "the tensors of an autoencoder, a diffusion model, VGG16, or a segmentation by U-Net, nnU-Net or Swin UNETR";
+    let hint = "name AutoencoderModel.ckpt, ORGAN_early.pt, ORGAN_noearly.pt or a file of SegmentationModel, or a safetensors file with the same names";
     Err(Error::format(checkpoint.path(), "state dict", expected, found, hint))
 }
 
@@ -175,12 +206,6 @@ fn unwrapped(mut refs: Refs) -> Refs {
         refs = refs.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_string(), tensor)).collect();
     }
     refs
-}
-
-fn not_yet(file: &Path, name: &str) -> Error {
-    let found = format!("the segmentation model {name}");
-    let hint = "segmentation models cannot be imported yet";
-    Error::format(file, "state dict", "an autoencoder or a diffusion model", found, hint)
 }
 
 /// An import under way.

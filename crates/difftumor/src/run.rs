@@ -18,6 +18,7 @@ pub use weights::{Precision, read_tensors, sha256_file, write_tensors};
 use crate::autoencoder::config::AutoencoderConfig;
 use crate::diffusion::config::DiffusionConfig;
 use crate::error::{Error, Result};
+use crate::segmentation::Backbone;
 use crate::state_dict::{self, AUTOENCODER_TRAINING_PARTS};
 use difftumor_ct::io::write_atomically;
 use std::collections::BTreeMap;
@@ -175,6 +176,17 @@ impl Run {
         match &self.manifest.model {
             Model::Diffusion(config) => Ok(config),
             other => Err(self.wrong_kind("diffusion", other.kind())),
+        }
+    }
+
+    /// The network and its sizes, if this is a segmentation.
+    ///
+    /// # Errors
+    /// [`Error::RunKind`] if it is something else.
+    pub fn segmentation_backbone(&self) -> Result<&Backbone> {
+        match &self.manifest.model {
+            Model::Segmentation(backbone) => Ok(backbone),
+            other => Err(self.wrong_kind("segmentation", other.kind())),
         }
     }
 

@@ -1,7 +1,8 @@
 //! The only bridge between voxels and tensors.
 //!
 //! Crops are arrays `[H, W, D]` with H towards the right, W anterior and D up (RAS, 1 mm); the networks of stages 1
-//! and 2 take `[B, 1, D, H, W]`. Forget the permutation and everything still runs, only worse (pitfall B27).
+//! and 2 take `[B, 1, D, H, W]`, those of stage 3 `[B, 1, H, W, D]`. Forget the permutation and everything still runs, only
+//! worse (pitfall B27).
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::Array3;
 
@@ -10,6 +11,13 @@ pub fn from_crop(crop: &Array3<f32>, device: &Device) -> Tensor<5> {
     let (h, w, d) = crop.dim();
     let values: Vec<f32> = crop.view().permuted_axes([2, 0, 1]).iter().copied().collect();
     Tensor::from_data(TensorData::new(values, [1, 1, d, h, w]), device)
+}
+
+/// A patch as the segmentation networks of stage 3 take it: `[1, 1, x, y, z]`, not permuted (spec/segmentation.md section 4).
+pub fn from_patch(patch: &Array3<f32>, device: &Device) -> Tensor<5> {
+    let (x, y, z) = patch.dim();
+    let values: Vec<f32> = patch.iter().copied().collect();
+    Tensor::from_data(TensorData::new(values, [1, 1, x, y, z]), device)
 }
 
 /// The first item of `[B, 1, D, H, W]` as a crop.

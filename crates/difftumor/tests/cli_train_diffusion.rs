@@ -30,25 +30,6 @@ fn autoencoder(dir: &Path, seed: u64) -> PathBuf {
     dir
 }
 
-/// A phantom with a tumor (label 2) of `radius_vox` in its organ (label 1).
-fn with_tumor(dir: &Path, name: &str, radius_vox: f64) -> Files {
-    let (mut ct, mut labels) = phantom(SHAPE, RAS, name.bytes().map(u64::from).sum());
-    let step_mm = [2.0, 2.0, 5.0];
-    for ((x, y, z), label) in labels.data.indexed_iter_mut() {
-        let offset = [x as f64 - 17.0, y as f64 - 20.0, z as f64 - 10.0];
-        let distance = offset.iter().zip(step_mm).map(|(o, s)| (o * s / 2.0).powi(2)).sum::<f64>().sqrt();
-        *label = match *label {
-            1 if distance <= radius_vox => 2,
-            1 => 1,
-            _ => 0,
-        };
-        if *label == 2 {
-            ct.data[[x, y, z]] -= 50.0;
-        }
-    }
-    write(dir, name, &(ct, labels), Datatype::I16)
-}
-
 struct Place {
     dir: tempfile::TempDir,
     cases: PathBuf,

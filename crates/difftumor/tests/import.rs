@@ -8,6 +8,9 @@ use difftumor::error::{Error, Result};
 use difftumor::import::{ImportOptions, ImportReport, import};
 use difftumor::nn::state::read;
 use difftumor::run::{Run, Tensors};
+use difftumor::segmentation::{
+    Architecture, Backbone, DynUnetConfig, SegmentationNetwork, SwinUnetrConfig, UnetConfig,
+};
 use difftumor::state_dict;
 use safetensors::tensor::{Dtype, TensorView};
 use std::fs;
@@ -260,13 +263,135 @@ fn another_noise_schedule_is_an_error() {
     assert!(import_into(dir.path(), &diffusion(&betas)).unwrap_err().to_string().contains("step 2 of 4"));
 }
 
+/// Small segmentation networks.
+fn backbones() -> [Backbone; 3] {
+    let swin =
+        SwinUnetrConfig { feature_size: 4, depths: [1, 2, 1, 2], heads: [1, 2, 1, 4], ..Default::default() };
+    [
+        Backbone::Unet(UnetConfig { widths: vec![2, 3, 4, 5], classes: 4, ..Default::default() }),
+        Backbone::Nnunet(DynUnetConfig { filters: vec![2, 3, 4], inputs: 2, ..Default::default() }),
+        Backbone::SwinUnetr(SwinUnetrConfig { window: 2, ..swin }),
+    ]
+}
+
+/// Such a network's file, with what published files hold beside the weights. In windows of 2³ tokens, token i lies at
+/// the bits of i, and the table has 3³ entries.
+fn segmentation(backbone: &Backbone) -> Tensors {
+    let mut tensors = by_rule(backbone.shapes(), "");
+    let again = |name: &str| tensors[name].clone();
+    let more = match backbone.architecture() {
+        Architecture::Unet => vec![],
+        Architecture::Nnunet => vec![(
+            "skip_layers.downsample.conv1.conv.weight".to_string(),
+            again("input_block.conv1.conv.weight"),
+        )],
+        Architecture::SwinUnetr => {
+            let bits = |i: usize| [i >> 2, i >> 1 & 1, i & 1];
+            let entry = |at: usize| {
+                let (q, k) = (bits(at / 8), bits(at % 8));
+                (0..3).fold(0, |e, a| 3 * e + q[a] + 1 - k[a]) as f32
+            };
+            let index = (vec![8, 8], (0..64).map(entry).collect());
+            let unused = (vec![32], vec![1.0; 32]);
+            vec![
+                ("swinViT.layers2.0.blocks.1.attn.relative_position_index".to_string(), index),
+                ("swinViT.norm.weight".to_string(), unused.clone()),
+                ("swinViT.norm.bias".to_string(), unused),
+            ]
+        }
+    };
+    tensors.extend(more);
+    tensors
+}
+
+#[test]
+fn segmentation_files_become_runs_of_their_backbone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, device) = (dir.path().join("run"), Device::flex());
+    for (backbone, skipped) in backbones().into_iter().zip([0, 1, 3]) {
+        let file = write(dir.path(), "a.safetensors", &segmentation(&backbone));
+        let options =
+            ImportOptions { force: true, backbone: Some(backbone.architecture()), ..Default::default() };
+        let report = import(&file, &out, &options).unwrap();
+        assert_eq!(report.kind, "segmentation");
+        assert_eq!(report.backbone, Some(backbone.architecture().name()));
+        assert_eq!((report.tensors, report.skipped_tensors.len()), (backbone.shapes().len(), skipped));
+
+        let run = Run::open(&out).unwrap();
+        assert_eq!(*run.segmentation_backbone().unwrap(), backbone);
+        let network = SegmentationNetwork::open(&run, &device).unwrap();
+        assert_eq!(read(&network, backbone.published_name()), by_rule(backbone.shapes(), ""));
+        let text = Autoencoder::open(&run, &device).unwrap_err().to_string();
+        assert!(text.contains("kind 'autoencoder', found 'segmentation'"), "{text}");
+    }
+}
+
+/// As PyTorch writes it: `{epoch, best_acc, state_dict}`, with the tensors of nnU-Net's skip layers shared.
+#[test]
+fn the_epoch_of_a_segmentation_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let report = import(&fixture("nnunet.pt"), &out, &ImportOptions::default()).unwrap();
+    assert_eq!((report.section.as_str(), report.epoch, report.step), ("state_dict", Some(1949), None));
+    assert_eq!((report.tensors, report.skipped_tensors.len()), (14, 12));
+    let run = Run::open(&out).unwrap();
+    let origin = run.manifest().origin.clone().unwrap();
+    assert_eq!((origin.epoch, origin.skipped), (Some(1949), vec!["skip_layers.* (12 tensors)".to_string()]));
+    let config = DynUnetConfig { filters: vec![2, 3, 4], ..Default::default() };
+    assert_eq!(*run.segmentation_backbone().unwrap(), Backbone::Nnunet(config));
+    assert_rule(&run.load_tensors().unwrap());
+}
+
+#[test]
+fn segmentation_files_that_do_not_fit_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let fails = |tensors: &Tensors, backbone: Option<Architecture>, words: &[&str]| {
+        let file = write(dir.path(), "a.safetensors", tensors);
+        let options = ImportOptions { backbone, ..Default::default() };
+        let text = import(&file, &out, &options).unwrap_err().to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        assert!(!out.exists());
+    };
+    let [unet, nnunet, swin] = backbones().map(|backbone| segmentation(&backbone));
+    // Another backbone than the one that is wanted: both are named.
+    fails(&nnunet, Some(Architecture::SwinUnetr), &["expected Swin UNETR, found nnU-Net"]);
+    fails(&swin, Some(Architecture::Unet), &["expected U-Net, found Swin UNETR"]);
+    fails(&unet, Some(Architecture::Nnunet), &["expected nnU-Net, found U-Net"]);
+    fails(&autoencoder(), Some(Architecture::Unet), &["a segmentation by U-Net, found an autoencoder"]);
+    let changed = |of: &Tensors, name: &str, change: &dyn Fn(&mut Tensors, &str)| {
+        let mut tensors = of.clone();
+        change(&mut tensors, name);
+        tensors
+    };
+    let without = |tensors: &mut Tensors, name: &str| assert!(tensors.remove(name).is_some());
+    let with = |tensors: &mut Tensors, name: &str| {
+        tensors.insert(name.into(), (vec![1], vec![0.0]));
+    };
+    let name = "model.2.1.conv.unit0.conv.bias";
+    fails(&changed(&unet, name, &without), None, &["those of the U-Net", "1 missing", name]);
+    // Without its size, the published one is what it is compared with.
+    let name = "bottleneck.conv1.conv.weight";
+    fails(&changed(&nnunet, name, &without), None, &["those of the nnU-Net", "[320, 256, 3, 3, 3]"]);
+    let name = "decoder0.transp_conv.conv.weight";
+    fails(&changed(&swin, name, &with), None, &["those of the Swin UNETR", "1 extra", name]);
+    let moved = |tensors: &mut Tensors, name: &str| tensors.get_mut(name).unwrap().1[3] += 1.0;
+    let name = "swinViT.layers2.0.blocks.1.attn.relative_position_index";
+    fails(&changed(&swin, name, &moved), None, &[name, "windows of 2³ tokens"]);
+    let name = "output_block.conv.conv.weight";
+    let one_class = |tensors: &mut Tensors, name: &str| {
+        tensors.insert(name.into(), (vec![1, 2, 1, 1, 1], vec![0.0; 2]));
+    };
+    fails(&changed(&nnunet, name, &one_class), None, &["classes", "found 1"]);
+}
+
 #[test]
 fn files_of_other_kinds_say_what_they_are() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let cases = [
-        ("hard_collections.pt", "segmentation model U-Net"),
-        ("dtypes.pt", "bfloat16"), // the names of its tensors
+        ("hard_collections.pt", "the tensors are not those of the U-Net"), // the first 9 of 63
+        ("dtypes.pt", "bfloat16"),                                         // the names of its tensors
         ("ema_and_model.pt", "betas"),
     ];
     for (name, word) in cases {

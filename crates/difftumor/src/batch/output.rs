@@ -1,20 +1,22 @@
 //! One output folder: filled under a name of its own, then renamed.
 use super::Existing;
-use super::record::{CaseRecord, RECORD, Settings};
-use crate::dataset::LoadedCase;
+use super::record::RECORD;
 use crate::error::{Error, Result};
-use crate::preview;
-use crate::synthesis::Synthesis;
 use difftumor_ct::io::write_atomically;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Name of the picture in an output's folder.
-const PREVIEW: &str = "preview.png";
+/// What an output follows from and what is in it: `record.json` in its folder.
+pub(crate) trait OutputRecord: Serialize + DeserializeOwned {
+    /// The files beside the record.
+    fn files(&self) -> &[String];
+}
 
 /// Where an output goes.
-pub(super) struct Target {
+pub(crate) struct Target {
     folder: PathBuf,
     /// The folder's temporary name.
     part: PathBuf,
@@ -23,7 +25,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: PathBuf) -> Self {
         // `.` and `..` have no name, and `a/.` has that of `a`: the canonical path always has one but for the root.
         let folder = fs::canonicalize(&folder).unwrap_or(folder);
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -31,13 +33,13 @@ impl Target {
         Self { part: beside("part"), old: beside("old"), folder }
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// # Errors
     /// When there is a file, or a folder that is not empty.
-    pub(super) fn require_free(&self) -> Result<()> {
+    pub(crate) fn require_free(&self) -> Result<()> {
         if self.is_occupied()? {
             let problem = "there is something already; name another --out, keep what is done with --resume, or make it anew with --force";
             return Err(Error::Exists { path: self.folder.clone(), problem });
@@ -59,7 +61,7 @@ impl Target {
     }
 
     /// Removes what a killed run has left of this output.
-    pub(super) fn remove_leftovers(&self) -> Result<()> {
+    pub(crate) fn remove_leftovers(&self) -> Result<()> {
         if !self.folder.exists() && self.old.join(RECORD).is_file() {
             // Killed between the two renames of a replacement: the old output is still the output.
             fs::rename(&self.old, &self.folder).map_err(Error::io(&self.old, "restore"))?;
@@ -72,7 +74,7 @@ impl Target {
     ///
     /// # Errors
     /// When something else is in the way, or a file of the output is gone.
-    pub(super) fn finished(&self) -> Result<Option<CaseRecord>> {
+    pub(crate) fn finished<R: OutputRecord>(&self) -> Result<Option<R>> {
         if !self.is_occupied()? {
             return Ok(None);
         }
@@ -82,10 +84,10 @@ impl Target {
         }
         let hint = "name another --out, or remove this folder";
         let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
-        let record: CaseRecord = serde_json::from_str(&text).map_err(|e| {
+        let record: R = serde_json::from_str(&text).map_err(|e| {
             Error::format(&path, "record", "that of an output of this program", e.to_string(), hint)
         })?;
-        match record.files.iter().find(|file| !self.folder.join(file).is_file()) {
+        match record.files().iter().find(|file| !self.folder.join(file).is_file()) {
             Some(file) => {
                 Err(Error::format(&self.folder, "output", format!("the file {file}"), "none", hint))
             }
@@ -93,77 +95,29 @@ impl Target {
         }
     }
 
-    /// Writes the output.
+    /// Lets `fill` write the files of the output into a folder and tell what they are; adds the record and gives the folder
+    /// its name.
     ///
     /// # Errors
-    /// When a file cannot be written (nothing is left then), or a voxel outside of the blend zone would change.
-    pub(super) fn write(
+    /// When `fill` fails or something cannot be written. Nothing is left then.
+    pub(crate) fn write<R: OutputRecord>(
         &self,
-        loaded: &LoadedCase,
-        synthesis: &Synthesis,
-        copy: u64,
-        settings: &Settings,
         existing: Existing,
-    ) -> Result<CaseRecord> {
-        let result = self.fill(loaded, synthesis, copy, settings).and_then(|record| {
+        fill: impl FnOnce(&Path) -> Result<R>,
+    ) -> Result<R> {
+        let make = || {
+            fs::create_dir_all(&self.part).map_err(Error::io(&self.part, "create"))?;
+            let record = fill(&self.part)?;
+            write_json(&self.part.join(RECORD), &record)?;
             self.put_in_place(existing)?;
             Ok(record)
-        });
+        };
+        let result = make();
         if result.is_err() {
             // The first error is the one to report.
             let _ = remove(&self.part);
         }
         result
-    }
-
-    fn fill(
-        &self,
-        loaded: &LoadedCase,
-        synthesis: &Synthesis,
-        copy: u64,
-        settings: &Settings,
-    ) -> Result<CaseRecord> {
-        let LoadedCase { image, case, sources, warnings } = loaded;
-        let ct = image.with_changes(&case.ct, &synthesis.case.ct);
-        let changed = ct.changed_voxels(image).expect("only voxels are stored anew");
-        let zone = &synthesis.blend_zone;
-        let outside = changed.iter().zip(zone).filter(|(changed, zone)| **changed && !**zone).count();
-        if outside > 0 {
-            return Err(Error::BlendZone { case: case.id.clone(), voxels: outside });
-        }
-        fs::create_dir_all(&self.part).map_err(Error::io(&self.part, "create"))?;
-        let images = [
-            ("ct.nii.gz", ct),
-            ("labels.nii.gz", image.with_labels(&synthesis.case.labels())),
-            ("tumors.nii.gz", image.with_labels(&synthesis.instances)),
-        ];
-        let mut files = vec![];
-        for (name, image) in images {
-            image.write(self.part.join(name))?;
-            files.push(name.to_string());
-        }
-        if settings.preview {
-            preview::write(&self.part.join(PREVIEW), &case.ct, synthesis)?;
-            files.push(PREVIEW.into());
-        }
-        let record = CaseRecord {
-            case: case.id.clone(),
-            copy,
-            settings: settings.clone(),
-            sources: sources.clone(),
-            files,
-            labels: synthesis.case.label_names().into_iter().collect(),
-            voxels_changed: changed.iter().filter(|c| **c).count(),
-            voxels_in_blend_zone: zone.iter().filter(|z| **z).count(),
-            voxels_changed_outside_blend_zone: outside,
-            tumors: synthesis.records.clone(),
-            not_placed: synthesis.not_placed.clone(),
-            warnings: warnings.clone(),
-        };
-        let mut text = serde_json::to_string_pretty(&record).expect("a record is made of texts and numbers");
-        text.push('\n');
-        write_atomically(&self.part.join(RECORD), |file| file.write_all(text.as_bytes()))?;
-        Ok(record)
     }
 
     /// Gives the filled folder its name. Only an output of this program is ever replaced.
@@ -182,6 +136,16 @@ impl Target {
         fs::rename(&self.part, &self.folder).map_err(Error::io(&self.folder, "create"))?;
         remove(&self.old)
     }
+}
+
+/// Writes a record or a report.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).expect("it is made of texts and numbers");
+    text.push('\n');
+    Ok(write_atomically(path, |file| file.write_all(text.as_bytes()))?)
 }
 
 fn remove(folder: &Path) -> Result<()> {

@@ -1,6 +1,7 @@
 //! `record.json`: everything that an output follows from and what is in it. No times and no folders: the same inputs
 //! and settings give the same bytes.
 use super::BatchOptions;
+use super::output::OutputRecord;
 use crate::dataset::{CaseSource, SourceFile};
 use crate::diffusion::DiffusionConfig;
 use crate::error::{Error, Result};
@@ -148,17 +149,28 @@ impl CaseRecord {
             sources: source.hash_again(&self.sources)?,
             ..self.clone()
         };
-        let mut found = vec![];
-        differences("", &json(self), &json(&now), &mut found);
-        if found.is_empty() {
-            return Ok(());
-        }
-        Err(Error::Settings { path: folder.to_path_buf(), difference: found.join(", ") })
+        require_same(self, &now, folder)
     }
 }
 
-fn json(record: &CaseRecord) -> Value {
-    serde_json::to_value(record).expect("a record is made of texts and numbers")
+impl OutputRecord for CaseRecord {
+    fn files(&self) -> &[String] {
+        &self.files
+    }
+}
+
+/// Checks that a record is the one that would be written now.
+///
+/// # Errors
+/// [`Error::Settings`] naming what differs.
+pub(crate) fn require_same<R: Serialize>(was: &R, now: &R, folder: &Path) -> Result<()> {
+    let json = |record: &R| serde_json::to_value(record).expect("a record is made of texts and numbers");
+    let mut found = vec![];
+    differences("", &json(was), &json(now), &mut found);
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Settings { path: folder.to_path_buf(), difference: found.join(", ") })
 }
 
 /// Lists `key was A and is B` for every leaf that differs.

@@ -1,9 +1,8 @@
 //! The report of a batch: what became of each case, and what it took.
+use super::output::write_json;
 use super::{BatchOptions, CaseRecord, Settings};
 use crate::error::{Error, Result};
-use difftumor_ct::io::write_atomically;
 use serde::Serialize;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What became of an output.
@@ -133,8 +132,6 @@ impl BatchReport {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut text = serde_json::to_string_pretty(self).expect("a report is made of texts and numbers");
-        text.push('\n');
-        Ok(write_atomically(path, |file| file.write_all(text.as_bytes()))?)
+        write_json(path, self)
     }
 }

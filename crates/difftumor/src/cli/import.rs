@@ -1,13 +1,15 @@
 //! `difftumor import`.
 use super::print;
+use clap::ValueEnum;
 use difftumor::import::{ImportOptions, ImportReport, import};
+use difftumor::segmentation::Architecture;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A checkpoint as it is published: AutoencoderModel.ckpt, ORGAN_early.pt, ORGAN_noearly.pt,
-    /// or torchvision's VGG16 (vgg16-397923af.pth) for the autoencoder's training
+    /// a segmentation by U-Net, nnU-Net or Swin UNETR, or torchvision's VGG16 (vgg16-397923af.pth) for the autoencoder's training
     file: PathBuf,
     /// The Run directory to write
     #[arg(long, value_name = "RUN")]
@@ -21,6 +23,9 @@ pub struct Arguments {
     /// LPIPS' linear heads (vgg.pth), which torchvision's VGG16 is imported with
     #[arg(long, value_name = "FILE")]
     lpips_heads: Option<PathBuf>,
+    /// The network that a segmentation must be of; found out from the file without this
+    #[arg(long, value_enum)]
+    backbone: Option<BackboneName>,
     /// Terms of use that their publisher gives the weights; checkpoints do not hold them
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
@@ -29,11 +34,29 @@ pub struct Arguments {
     report: Option<PathBuf>,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BackboneName {
+    Unet,
+    Nnunet,
+    SwinUnetr,
+}
+
+impl From<BackboneName> for Architecture {
+    fn from(name: BackboneName) -> Self {
+        match name {
+            BackboneName::Unet => Self::Unet,
+            BackboneName::Nnunet => Self::Nnunet,
+            BackboneName::SwinUnetr => Self::SwinUnetr,
+        }
+    }
+}
+
 pub fn run(a: &Arguments) -> anyhow::Result<ExitCode> {
     let options = ImportOptions {
         force: a.force,
         keep_training_parts: a.keep_training_parts,
         lpips_heads: a.lpips_heads.clone(),
+        backbone: a.backbone.map(Architecture::from),
         licence: a.licence.clone(),
     };
     let report = import(&a.file, &a.out, &options)?;
@@ -47,9 +70,10 @@ pub fn run(a: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn text(report: &ImportReport) -> String {
     let steps = report.timesteps.map(|t| format!(", {t} diffusion steps")).unwrap_or_default();
+    let network = report.backbone.map(|name| format!(" ({name})")).unwrap_or_default();
     let section = if report.section.is_empty() { "outermost" } else { &report.section };
     let mut text = format!(
-        "{}: {} of {} tensors (state dict: {section}{steps})\n",
+        "{}: {}{network} of {} tensors (state dict: {section}{steps})\n",
         report.run.display(),
         report.kind,
         report.tensors

@@ -7,6 +7,7 @@ mod import;
 mod index;
 mod info;
 mod log;
+mod segment;
 mod synthesize;
 mod train;
 
@@ -29,6 +30,8 @@ pub struct Arguments {
 enum Command {
     /// Put tumors into one scan or a whole dataset
     Synthesize(Box<synthesize::Arguments>),
+    /// Find the organ and its tumors in scans
+    Segment(segment::Arguments),
     /// Train a model: autoencoder, diffusion
     Train(train::Arguments),
     /// Measure a model on scans that it never saw: autoencoder
@@ -59,6 +62,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     log::start(arguments.verbose, &bars);
     match arguments.command {
         Command::Synthesize(a) => synthesize::run(&a, &bars),
+        Command::Segment(a) => segment::run(&a, &bars),
         Command::Train(a) => train::run(&a, &bars),
         Command::Evaluate(a) => evaluate::run(&a, &bars),
         Command::Analyze(a) => analyze::run(&a, &bars),

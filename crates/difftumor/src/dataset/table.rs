@@ -1,21 +1,38 @@
-//! `cases.csv`: one case a line, columns `id`, `ct`, `labels` in any order.
-use super::{CaseSource, check_id};
+//! `cases.csv`: one case a line, columns `id`, `ct` and (where they are needed) `labels` in any order.
+use super::{CaseSource, ScanSource, check_id};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use std::path::Path;
 
-const COLUMNS: [&str; 3] = ["id", "ct", "labels"];
-const HINT: &str = "the first line must name the columns id, ct and labels; paths are relative to this file";
-
 /// Reads the table; the cases are in its order.
 pub(super) fn read(path: &Path) -> Result<Vec<CaseSource>> {
+    let rows = rows(path, ["id", "ct", "labels"])?.into_iter();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let case =
+        |[id, ct, labels]: [String; 3]| CaseSource { id, ct: folder.join(ct), labels: folder.join(labels) };
+    Ok(rows.map(case).collect())
+}
+
+/// The same of a table that need not have labels.
+pub(super) fn read_scans(path: &Path) -> Result<Vec<ScanSource>> {
+    let rows = rows(path, ["id", "ct"])?.into_iter();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(rows.map(|[id, ct]| ScanSource { id, ct: folder.join(ct), labels: None }).collect())
+}
+
+/// The values of these columns, the first of which is the id; none is empty.
+fn rows<const N: usize>(path: &Path, columns: [&str; N]) -> Result<Vec<[String; N]>> {
     let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
-    let bad = |what: String, expected: &str, found: String| Error::format(path, what, expected, found, HINT);
+    let hint = format!(
+        "the first line must name the columns {}; paths are relative to this file",
+        columns.join(", ")
+    );
+    let bad = |what: String, expected: &str, found: String| Error::format(path, what, expected, found, &hint);
     let broken = |e: csv::Error| bad("table".into(), "comma-separated values in UTF-8", e.to_string());
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let header: Vec<String> = reader.headers().map_err(broken)?.iter().map(plain).collect();
-    let mut places = [0; 3];
-    for (place, column) in places.iter_mut().zip(COLUMNS) {
+    let mut places = [0; N];
+    for (place, column) in places.iter_mut().zip(columns) {
         let mut found = header.iter().enumerate().filter(|(_, name)| name == &column);
         *place = match (found.next(), found.next()) {
             (Some((i, _)), None) => i,
@@ -26,29 +43,27 @@ pub(super) fn read(path: &Path) -> Result<Vec<CaseSource>> {
             }
         };
     }
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut cases = vec![];
+    let mut rows = vec![];
     let mut line_of: HashMap<String, u64> = HashMap::new();
     for record in reader.records() {
         let record = record.map_err(broken)?;
         let line = record.position().map_or(0, csv::Position::line);
-        let [id, ct, labels] = places.map(|i| record[i].to_string());
-        check_id(&id).map_err(|found| bad(format!("line {line}: id"), "a name for a folder", found))?;
-        for (column, value) in [("ct", &ct), ("labels", &labels)] {
-            if value.is_empty() {
-                return Err(bad(format!("line {line}: {column}"), "a path", "nothing".into()));
-            }
+        let values = places.map(|i| record[i].to_string());
+        let id = &values[0];
+        check_id(id).map_err(|found| bad(format!("line {line}: id"), "a name for a folder", found))?;
+        if let Some((column, _)) = columns.iter().zip(&values).find(|(_, value)| value.is_empty()) {
+            return Err(bad(format!("line {line}: {column}"), "a path", "nothing".into()));
         }
         if let Some(first) = line_of.insert(id.clone(), line) {
             let found = format!("'{id}' again, which line {first} has already");
             return Err(bad(format!("line {line}: id"), "each id once", found));
         }
-        cases.push(CaseSource { id, ct: folder.join(ct), labels: folder.join(labels) });
+        rows.push(values);
     }
-    if cases.is_empty() {
+    if rows.is_empty() {
         return Err(bad("table".into(), "at least one case", "none".into()));
     }
-    Ok(cases)
+    Ok(rows)
 }
 
 /// Spreadsheets write a byte order mark before the first column.
@@ -79,6 +94,17 @@ mod tests {
         assert_eq!((cases[0].id.as_str(), cases[0].ct.as_path()), ("a", Path::new("a.nii")));
         assert!(cases[0].labels.ends_with("l/a.nii") && cases[0].labels.is_absolute());
         assert_eq!((cases[1].id.as_str(), cases[1].labels.as_path()), ("b c", Path::new("/abs/l")));
+    }
+
+    #[test]
+    fn scans_need_no_labels() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scans.csv");
+        std::fs::write(&path, "ct,id\na.nii,a\n").unwrap();
+        let scans = read_scans(&path).unwrap();
+        assert_eq!(scans, [ScanSource { id: "a".into(), ct: dir.path().join("a.nii"), labels: None }]);
+        std::fs::write(&path, "id,labels\na,b\n").unwrap();
+        assert!(read_scans(&path).unwrap_err().to_string().contains("one column 'ct'"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! the names of the published checkpoints.
 use crate::error::{Difference, Error, Result};
 use crate::run::{Run, Tensors};
-use crate::state_dict::AUTOENCODER_TRAINING_PARTS;
+use crate::state_dict::{AUTOENCODER_TRAINING_PARTS, Shapes};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
@@ -78,6 +78,32 @@ pub fn read<M: Module>(module: &M, published: impl Fn(&str) -> String) -> Tensor
     let mut reader = Reader { path: vec![], published, state: Tensors::new() };
     module.visit(&mut reader);
     reader.state
+}
+
+struct Shaper<F> {
+    path: Vec<String>,
+    published: F,
+    shapes: Shapes,
+}
+
+impl<F: Fn(&str) -> String> ModuleVisitor for Shaper<F> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        // Not the value's: that would draw millions of weights that nobody looks at.
+        self.shapes.insert((self.published)(&self.path.join(".")), param.lazy_shape().dims::<D>().into());
+    }
+}
+
+/// The shapes of a module's weights by published name.
+pub fn shapes<M: Module>(module: &M, published: impl Fn(&str) -> String) -> Shapes {
+    let mut shaper = Shaper { path: vec![], published, shapes: Shapes::new() };
+    module.visit(&mut shaper);
+    shaper.shapes
 }
 
 /// [`fill`] from the weights of a Run.

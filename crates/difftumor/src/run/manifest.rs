@@ -2,6 +2,7 @@
 use crate::autoencoder::config::AutoencoderConfig;
 use crate::autoencoder::perceptual::LpipsConfig;
 use crate::diffusion::config::DiffusionConfig;
+use crate::segmentation::Backbone;
 use crate::state_dict::{self, Shapes};
 use serde::{Deserialize, Serialize};
 
@@ -37,13 +38,15 @@ pub enum Model {
     Diffusion(DiffusionConfig),
     /// What an autoencoder's reconstructions are compared by in training: VGG16 with LPIPS' heads.
     Perceptual(LpipsConfig),
+    /// CT to background, organ and tumor.
+    Segmentation(Backbone),
 }
 
 /// What must be done to a CT before the model sees it (paper E.1, authors' code).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
-    /// These two values in HU become -1 and 1; values outside are clipped.
+    /// These two values in HU become -1 and 1, or 0 and 1 for a segmentation; values outside are clipped.
     pub window_hu: [f32; 2],
     /// Side of the isotropic voxels.
     pub spacing_mm: f64,
@@ -79,6 +82,8 @@ pub struct Origin {
     pub section: String,
     /// Training step that the file gives.
     pub step: Option<i64>,
+    /// Epoch of the training that the file gives.
+    pub epoch: Option<i64>,
     /// What the file holds and the Run does not: names of tensors, or `PREFIX.* (N tensors)`.
     pub skipped: Vec<String>,
 }
@@ -112,6 +117,7 @@ impl Model {
             Self::Autoencoder(_) => "autoencoder",
             Self::Diffusion(_) => "diffusion",
             Self::Perceptual(_) => "perceptual",
+            Self::Segmentation(_) => "segmentation",
         }
     }
 
@@ -121,6 +127,7 @@ impl Model {
             Self::Autoencoder(config) => state_dict::autoencoder(config),
             Self::Diffusion(config) => state_dict::diffusion(config),
             Self::Perceptual(config) => state_dict::perceptual(config),
+            Self::Segmentation(backbone) => backbone.shapes(),
         }
     }
 
@@ -130,6 +137,7 @@ impl Model {
             Self::Autoencoder(config) => config.check(),
             Self::Diffusion(config) => config.check(),
             Self::Perceptual(config) => config.check(),
+            Self::Segmentation(backbone) => backbone.check(),
         }
     }
 }

@@ -2,16 +2,17 @@
 //!
 //! Every level halves the sides with a residual unit and comes back with a transposed convolution; `[B, 1, D, H, W]`
 //! in [0, 1] of the HU window → logits `[B, 3, D, H, W]` (background, organ, tumor).
+use super::blocks::{check_ends, check_levels, check_sides, conv, instance_norm};
 use crate::nn::elementwise::cat_channels;
-use crate::nn::norm::{Norm, NormActivation, NormConfig};
-use crate::nn::{
-    Conv3d, Conv3dConfig, ConvGeometry, ConvTranspose3d, ConvTranspose3dConfig, Padding, TransposedGeometry,
-};
+use crate::nn::norm::{Norm, NormActivation};
+use crate::nn::{Conv3d, ConvTranspose3d, ConvTranspose3dConfig, Padding, TransposedGeometry};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
-/// Sizes of a [`Unet`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Sizes of a [`Unet`]. The default is the published model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct UnetConfig {
     /// Channels of each level: 16, 32, 64, 128, 256 (authors' code; the paper is silent).
     pub widths: Vec<usize>,
@@ -54,32 +55,19 @@ struct Residual {
     residual: Conv3d,
 }
 
-/// Kernel k with half of it as padding on each side, zeros beyond the border.
-fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv3d {
-    let pad = [kernel / 2; 3];
-    let geometry = ConvGeometry {
-        kernel: [kernel; 3],
-        stride: [stride; 3],
-        pad_before: pad,
-        pad_after: pad,
-        padding: Padding::Zero,
-    };
-    Conv3dConfig { channels, geometry, bias: true }.init(device)
-}
-
 /// InstanceNorm without weights, then PReLU with PyTorch's first slope.
 fn norm(channels: usize, device: &Device) -> Norm {
-    NormConfig::instance(channels, NormActivation::PRelu(0.25)).init(device)
+    instance_norm(channels, NormActivation::PRelu(0.25), device)
 }
 
 impl Residual {
     fn new([a, b]: [usize; 2], stride: usize, device: &Device) -> Self {
         Self {
-            conv_0: conv([a, b], 3, stride, device),
+            conv_0: conv([a, b], 3, stride, true, device),
             norm_0: norm(b, device),
-            conv_1: conv([b, b], 3, 1, device),
+            conv_1: conv([b, b], 3, 1, true, device),
             norm_1: norm(b, device),
-            residual: conv([a, b], if stride == 1 { 1 } else { 3 }, stride, device),
+            residual: conv([a, b], if stride == 1 { 1 } else { 3 }, stride, true, device),
         }
     }
 
@@ -103,7 +91,7 @@ impl Level {
             down: Residual::new([a, b], 2, device),
             up: ConvTranspose3dConfig { channels: [joined, out], geometry, bias: true }.init(device),
             up_norm: norm(out, device),
-            last: conv([out, out], 3, 1, device),
+            last: conv([out, out], 3, 1, true, device),
             last_norm: (!top).then(|| norm(out, device)),
         }
     }
@@ -118,6 +106,23 @@ impl Level {
 }
 
 impl UnetConfig {
+    /// Checks that a network of these numbers can exist.
+    ///
+    /// # Errors
+    /// Names the first number that is out of its range.
+    pub fn check(&self) -> difftumor_ct::Result<()> {
+        check_levels("widths", &self.widths)?;
+        check_ends(self.inputs, self.classes)
+    }
+
+    /// Checks that the network can take patches of these sides: multiples of 16 from 32 on.
+    ///
+    /// # Errors
+    /// Says which sides it takes.
+    pub fn check_sides(&self, sides: [usize; 3]) -> difftumor_ct::Result<()> {
+        check_sides(sides, 1 << (self.widths.len() - 1))
+    }
+
     /// A network with random weights.
     pub fn init(&self, device: &Device) -> Unet {
         let w = &self.widths;

@@ -129,9 +129,7 @@ fn wanted(path: &Path, organs: &[OrganSpec], scan: &Grid, ct: &Path) -> Result<M
     let mut all = Mask { data: Array3::from_elem(scan.shape, false), affine: scan.affine };
     for spec in organs {
         let organ = map.organ(spec, Some((scan, &name)))?;
-        for part in [Some(&organ.organ), organ.tumor.as_ref(), organ.cyst.as_ref()].into_iter().flatten() {
-            all.data.zip_mut_with(&part.data, |a, b| *a |= *b);
-        }
+        all.data.zip_mut_with(&organ.with_lesions().data, |a, b| *a |= *b);
     }
     Ok(all)
 }

@@ -91,6 +91,25 @@ pub fn standard(dir: &Path, name: &str) -> Files {
     write(dir, name, &phantom(SHAPE, LPS, name.bytes().map(u64::from).sum()), Datatype::I16)
 }
 
+/// A phantom with a tumor (label 2) of `radius_vox` in its organ (label 1).
+pub fn with_tumor(dir: &Path, name: &str, radius_vox: f64) -> Files {
+    let (mut ct, mut labels) = phantom(SHAPE, RAS, name.bytes().map(u64::from).sum());
+    let step_mm = [2.0, 2.0, 5.0];
+    for ((x, y, z), label) in labels.data.indexed_iter_mut() {
+        let offset = [x as f64 - 17.0, y as f64 - 20.0, z as f64 - 10.0];
+        let distance = offset.iter().zip(step_mm).map(|(o, s)| (o * s / 2.0).powi(2)).sum::<f64>().sqrt();
+        *label = match *label {
+            1 if distance <= radius_vox => 2,
+            1 => 1,
+            _ => 0,
+        };
+        if *label == 2 {
+            ct.data[[x, y, z]] -= 50.0;
+        }
+    }
+    write(dir, name, &(ct, labels), Datatype::I16)
+}
+
 /// A table of cases.
 pub fn table(path: &Path, cases: &[(&str, &Path, &Path)]) -> PathBuf {
     let lines = cases.iter().map(|(id, ct, labels)| format!("{id},{},{}\n", ct.display(), labels.display()));

@@ -2,7 +2,7 @@
 use super::convert::encode;
 use super::datatype::with_stored;
 use super::header::{self as h, Layout, Version};
-use super::{Datatype, NiftiImage, geometry};
+use super::{Datatype, NiftiImage, Scaling, geometry};
 use crate::volume::{Affine, Grid, Labels, Volume};
 use ndarray::{Array3, Zip};
 use std::path::PathBuf;
@@ -50,9 +50,32 @@ impl NiftiImage {
     /// When the shape differs from this image's.
     pub fn with_labels(&self, labels: &Labels) -> Self {
         assert_eq!(labels.grid().shape, self.grid.shape, "the labels have not the image's shape");
+        self.header_alone().with_labels(&labels.data)
+    }
+
+    /// Shares of one (probabilities), given in steps of 1/65535, on this image's grid: header as of
+    /// [`NiftiImage::with_labels`], stored as uint16 with the slope that makes them 0 to 1 for every reader. Half of the size
+    /// of floats.
+    ///
+    /// # Panics
+    /// When the shape differs from this image's.
+    pub fn with_shares(&self, steps: &Array3<u16>) -> Self {
+        assert_eq!(<[usize; 3]>::from(steps.dim()), self.grid.shape, "the shares have not the image's shape");
+        let data = steps.as_standard_layout();
+        let data = contiguous(&data);
+        let mut image = self.header_alone().filled(Datatype::U16, |i| f64::from(data[i]));
+        let slope = 1.0 / f64::from(u16::MAX);
+        image.layout.set(&mut image.bytes, &h::SCL_SLOPE, 0, slope);
+        // What a reader of this file will see: NIfTI-1 keeps the slope in single precision.
+        let slope = image.layout.float(&image.bytes, &h::SCL_SLOPE, 0);
+        image.scaling = Some(Scaling { slope, inter: 0.0 });
+        image
+    }
+
+    /// This image's header, for another image on its grid.
+    fn header_alone(&self) -> Frame {
         let header = self.bytes[..self.layout.version.header_bytes()].to_vec();
-        let frame = Frame { path: self.path.clone(), layout: self.layout, grid: self.grid, header };
-        frame.with_labels(&labels.data)
+        Frame { path: self.path.clone(), layout: self.layout, grid: self.grid, header }
     }
 
     /// An image of `volume` with a fresh header; `name` is used in messages. The affine is stored as an sform.
