@@ -222,7 +222,8 @@ fn one_voxel_and_none() {
 
 #[test]
 fn other_layouts_in_memory_give_the_same() {
-    let value = |x: usize, y: usize, z: usize, k: usize| (x * 7 + y * 5 + z * 3 + x * y * z) % k == 0;
+    let value =
+        |x: usize, y: usize, z: usize, k: usize| (x * 7 + y * 5 + z * 3 + x * y * z).is_multiple_of(k);
     let (a, b) = ([9, 8, 7], |k| Array3::from_shape_fn((9, 8, 7), move |(x, y, z)| value(x, y, z, k)));
     let turned = |k| {
         let mut out = Array3::from_shape_fn((7, 8, 9), move |(z, y, x)| value(x, y, z, k));

@@ -96,7 +96,7 @@ fn sum_of(elements: &[Element], term: impl Fn(&Element) -> f64) -> f64 {
 
 impl SurfaceDistances {
     /// Measures two masks `[x, y, z]` with voxels of `spacing_mm`. Work and memory follow the box that holds both
-    /// masks: about 6 bytes for each of its voxels.
+    /// masks: about 4 bytes for each of its voxels.
     ///
     /// # Panics
     /// When the shapes differ, a spacing is not positive and finite, or the box has more than 65533 voxels along an
