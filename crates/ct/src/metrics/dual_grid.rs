@@ -19,6 +19,8 @@ const FAR: u16 = u16::MAX;
 pub(super) const LONGEST_SIDE_VOX: usize = FAR as usize - 2;
 /// Rows of a slab that one task counts through: enough to fill a vector, few enough for every core to have some.
 const SLAB: usize = 8;
+/// Steps along y or z up to which a surface is looked for by trying all, the shortest first.
+const NEAR: isize = 8;
 
 /// A surface element: how far the other surface is, and how much area it stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,17 +50,26 @@ pub(super) fn codes(mask: &Array3<bool>, bounds: &VoxelBox) -> Array3<u8> {
                 if (1..=nx).contains(&(x + a)) && (1..=ny).contains(&(y + b)) {
                     let voxels = mask.slice(s![x + a - 1, y + b - 1, ..]);
                     let bit = 128 >> (2 * corner);
-                    for (code, inside) in code[1..].iter_mut().zip(&voxels) {
-                        *code |= u8::from(*inside) * bit;
-                    }
-                    for (code, inside) in code.iter_mut().zip(&voxels) {
-                        *code |= u8::from(*inside) * (bit >> 1);
+                    match voxels.as_slice() {
+                        Some(voxels) => set_bits(code, voxels, bit),
+                        None => set_bits(code, &voxels.to_vec(), bit),
                     }
                 }
             }
         }
     });
     codes
+}
+
+/// Sets the bits of one row of voxels: `bit` at the position behind a voxel, the next lower one at the position before
+/// it. By masks, as a product of bytes is not a vector instruction.
+fn set_bits(codes: &mut [u8], voxels: &[bool], bit: u8) {
+    for (code, inside) in codes[1..].iter_mut().zip(voxels) {
+        *code |= u8::from(*inside).wrapping_neg() & bit;
+    }
+    for (code, inside) in codes.iter_mut().zip(voxels) {
+        *code |= u8::from(*inside).wrapping_neg() & (bit >> 1);
+    }
 }
 
 /// The elements of the surface in `from`, with their distances to the surface in `to`; in scan order. Distances are
@@ -69,21 +80,38 @@ pub(super) fn elements(
     spacing_mm: [f64; 3],
     areas_mm2: &[f64; 256],
 ) -> Vec<Element> {
-    let along_x = steps_along_x(to);
-    let planes = from.axis_iter(Axis(0)).into_par_iter().zip(along_x.axis_iter(Axis(0)).into_par_iter());
+    let steps = steps_along_x(to);
+    let reach = Reach::new(to.dim(), spacing_mm);
+    let planes = from.axis_iter(Axis(0)).into_par_iter().zip(steps.axis_iter(Axis(0)).into_par_iter());
     let per_plane: Vec<Vec<Element>> = planes
-        .map_init(PlaneSearch::default, |search, (codes, along_x)| {
-            search.begin(along_x.dim());
-            let at_surface = codes.indexed_iter().filter(|(_, code)| is_surface(**code));
-            at_surface
-                .map(|((y, z), code)| Element {
-                    distance_mm: search.squared_mm2(along_x, y, z, spacing_mm).sqrt(),
-                    area_mm2: areas_mm2[usize::from(*code)],
-                })
-                .collect()
+        .map_init(PlaneSearch::default, |search, (codes, steps)| {
+            search.begin(steps.dim());
+            let mut found = Vec::new();
+            for (y, row) in codes.outer_iter().enumerate() {
+                let row = row.as_slice().expect("a row of an array in C order");
+                for_each_surface(row, |z, code| {
+                    found.push(Element {
+                        distance_mm: search.squared_mm2(&reach, steps, y, z).sqrt(),
+                        area_mm2: areas_mm2[usize::from(code)],
+                    });
+                });
+            }
+            found
         })
         .collect();
     per_plane.concat()
+}
+
+/// Calls `each` with the index and code of every surface in a row. Most of a row is not: it is passed by in pieces of
+/// one vector.
+fn for_each_surface(row: &[u8], mut each: impl FnMut(usize, u8)) {
+    for (piece, codes) in row.chunks(16).enumerate() {
+        if codes.iter().fold(false, |any, code| any | is_surface(*code)) {
+            for (i, code) in codes.iter().enumerate().filter(|(_, code)| is_surface(**code)) {
+                each(16 * piece + i, *code);
+            }
+        }
+    }
 }
 
 /// Steps along x from every position to the nearest surface of its line, [`FAR`] where there is none.
@@ -121,7 +149,48 @@ fn sweep_slab(mut steps: ArrayViewMut3<'_, u16>, codes: ArrayView3<'_, u8>) {
     }
 }
 
-/// Searches in one plane of constant x; lines along y are worked out when a search comes to them.
+/// A step within a plane of constant x, with the squares of its sides in mm.
+struct Step {
+    y: isize,
+    z: isize,
+    y_mm2: f64,
+    z_mm2: f64,
+}
+
+/// What searches in all planes share.
+struct Reach {
+    spacing_mm: [f64; 3],
+    /// Squared length in mm² of every number of steps along x.
+    x_mm2: Vec<f64>,
+    /// The shortest steps, shortest first.
+    nearest: Vec<Step>,
+}
+
+impl Reach {
+    fn new((nx, _, _): (usize, usize, usize), spacing_mm: [f64; 3]) -> Self {
+        let square_mm2 = |steps: isize, axis: usize| {
+            let mm = steps as f64 * spacing_mm[axis];
+            mm * mm
+        };
+        let near = |y: isize| {
+            (-NEAR..=NEAR).map(move |z| Step { y, z, y_mm2: square_mm2(y, 1), z_mm2: square_mm2(z, 2) })
+        };
+        let mut nearest: Vec<Step> = (-NEAR..=NEAR).flat_map(near).collect();
+        nearest.sort_by(|a, b| (a.y_mm2 + a.z_mm2).total_cmp(&(b.y_mm2 + b.z_mm2)));
+        // Beyond this the square is not whole: shorter steps would be missing.
+        let end_mm2 = square_mm2(NEAR + 1, 1).min(square_mm2(NEAR + 1, 2));
+        nearest.truncate(nearest.partition_point(|step| step.y_mm2 + step.z_mm2 < end_mm2));
+        Self { spacing_mm, x_mm2: (0..nx).map(|steps| square_mm2(steps as isize, 0)).collect(), nearest }
+    }
+
+    /// Squared distance in mm² of a number of steps along x; infinite for [`FAR`].
+    fn x_mm2(&self, steps: u16) -> f64 {
+        self.x_mm2.get(usize::from(steps)).copied().unwrap_or(f64::INFINITY)
+    }
+}
+
+/// Searches in one plane of constant x. A near surface is found by trying the shortest steps; for others, whole lines
+/// along y are worked out, once each.
 #[derive(Default)]
 struct PlaneSearch {
     envelope: Envelope,
@@ -142,42 +211,55 @@ impl PlaneSearch {
     }
 
     /// Squared distance in mm² from a position of the plane to the nearest surface.
-    fn squared_mm2(&mut self, along_x: ArrayView2<'_, u16>, y: usize, z: usize, spacing_mm: [f64; 3]) -> f64 {
-        if along_x[[y, z]] == 0 {
-            return 0.0; // both surfaces pass here: no line needed
+    fn squared_mm2(&mut self, reach: &Reach, steps: ArrayView2<'_, u16>, y: usize, z: usize) -> f64 {
+        let mut best_mm2 = reach.x_mm2(steps[[y, z]]);
+        // Where a line is there already, searches close by went beyond the nearest steps: so will this one.
+        if !self.ready[z] {
+            for step in &reach.nearest {
+                if step.y_mm2 + step.z_mm2 >= best_mm2 {
+                    return best_mm2;
+                }
+                let at = [y.wrapping_add_signed(step.y), z.wrapping_add_signed(step.z)];
+                if let Some(steps) = steps.get(at) {
+                    best_mm2 = best_mm2.min(reach.x_mm2(*steps) + step.y_mm2 + step.z_mm2);
+                }
+            }
         }
+        self.far_mm2(reach, steps, [y, z], best_mm2)
+    }
+
+    /// The same for surfaces beyond the nearest steps: from line to line along z. `best_mm2` is known already.
+    fn far_mm2(
+        &mut self,
+        reach: &Reach,
+        steps: ArrayView2<'_, u16>,
+        [y, z]: [usize; 2],
+        mut best_mm2: f64,
+    ) -> f64 {
         let nz = self.ready.len();
-        let mut best_mm2 = self.within_xy_mm2(along_x, y, z, spacing_mm);
-        for step in 1..nz {
-            let step_mm = step as f64 * spacing_mm[2];
+        for step in 0..nz {
+            let step_mm = step as f64 * reach.spacing_mm[2];
             let step_mm2 = step_mm * step_mm;
             if step_mm2 >= best_mm2 {
                 break;
             }
             let sides = [z.checked_sub(step), Some(z + step).filter(|z| *z < nz)];
             for z in sides.into_iter().flatten() {
-                best_mm2 = best_mm2.min(self.within_xy_mm2(along_x, y, z, spacing_mm) + step_mm2);
+                best_mm2 = best_mm2.min(self.line_mm2(reach, steps, z)[y] + step_mm2);
             }
         }
         best_mm2
     }
 
-    /// Squared distance in mm² to the nearest surface with the same z.
-    fn within_xy_mm2(
-        &mut self,
-        along_x: ArrayView2<'_, u16>,
-        y: usize,
-        z: usize,
-        spacing_mm: [f64; 3],
-    ) -> f64 {
+    /// Squared distances in mm², for every y, to the nearest surface with this z.
+    fn line_mm2(&mut self, reach: &Reach, steps: ArrayView2<'_, u16>, z: usize) -> &[f64] {
         let line = &mut self.lines_mm2[z * self.ny..(z + 1) * self.ny];
         if !std::mem::replace(&mut self.ready[z], true) {
-            for (out, steps) in line.iter_mut().zip(along_x.column(z)) {
-                let along_mm = f64::from(*steps) * spacing_mm[0];
-                *out = if *steps == FAR { f64::INFINITY } else { along_mm * along_mm };
+            for (out, steps) in line.iter_mut().zip(steps.column(z)) {
+                *out = reach.x_mm2(*steps);
             }
-            self.envelope.lower(ArrayViewMut1::from(&mut *line), spacing_mm[1]);
+            self.envelope.lower(ArrayViewMut1::from(&mut *line), reach.spacing_mm[1]);
         }
-        line[y]
+        line
     }
 }

@@ -8,8 +8,10 @@
 //! | DSC, IoU | [`overlap`] | `None` | 0 |
 //! | NSD | [`surface`] | `None` | 0 |
 //! | HD95, ASSD | [`surface`] | `None` | infinite |
-//! | sensitivity of tumors | [`detection`] | `None` | no truth: `None`; no prediction: 0 |
+//! | sensitivity of tumors | [`detection`], [`detection_summary`] | `None` | no truth: `None`; no prediction: 0 |
 
+pub mod detection;
+pub mod detection_summary;
 mod dual_grid;
 pub mod overlap;
 pub mod surface;

@@ -2,7 +2,11 @@
 use super::common_spacing_mm;
 use crate::error::Result;
 use crate::volume::Mask;
-use ndarray::{Array3, Zip};
+use ndarray::Array3;
+use rayon::prelude::*;
+
+/// Voxels that one task counts.
+const PIECE: usize = 1 << 16;
 
 /// Voxels of two masks, counted; what overlap measures are made of. Counts of several scans or parts can be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -22,28 +26,35 @@ impl Overlap {
     /// When the shapes differ.
     pub fn of(truth: &Array3<bool>, prediction: &Array3<bool>) -> Self {
         assert_eq!(truth.dim(), prediction.dim(), "truth and prediction");
-        let rows = Zip::from(truth.rows()).and(prediction.rows());
-        rows.par_fold(
-            Self::default,
-            |mut sum, truth, prediction| {
-                // Counted in u32 within a row, so that the loop is made of vector instructions.
-                let (mut t, mut p, mut both) = (0_u32, 0_u32, 0_u32);
-                Zip::from(truth).and(prediction).for_each(|a, b| {
-                    t += u32::from(*a);
-                    p += u32::from(*b);
-                    both += u32::from(*a & *b);
-                });
-                sum.truth_vox += u64::from(t);
-                sum.prediction_vox += u64::from(p);
-                sum.both_vox += u64::from(both);
-                sum
-            },
-            |a, b| Self {
+        let (truth, prediction) = (truth.as_standard_layout(), prediction.as_standard_layout());
+        let (Some(truth), Some(prediction)) = (truth.as_slice(), prediction.as_slice()) else {
+            unreachable!("both are in standard layout");
+        };
+        let pieces = truth.par_chunks(PIECE).zip(prediction.par_chunks(PIECE));
+        pieces.map(|(truth, prediction)| Self::of_piece(truth, prediction)).reduce(Self::default, |a, b| {
+            Self {
                 truth_vox: a.truth_vox + b.truth_vox,
                 prediction_vox: a.prediction_vox + b.prediction_vox,
                 both_vox: a.both_vox + b.both_vox,
-            },
-        )
+            }
+        })
+    }
+
+    /// Counts in bytes and u32, so that the loops are made of vector instructions.
+    fn of_piece(truth: &[bool], prediction: &[bool]) -> Self {
+        let mut counts = Self::default();
+        for (truth, prediction) in truth.chunks(255).zip(prediction.chunks(255)) {
+            let (mut t, mut p, mut both) = (0_u8, 0_u8, 0_u8);
+            for (a, b) in truth.iter().zip(prediction) {
+                t += u8::from(*a);
+                p += u8::from(*b);
+                both += u8::from(*a & *b);
+            }
+            counts.truth_vox += u64::from(t);
+            counts.prediction_vox += u64::from(p);
+            counts.both_vox += u64::from(both);
+        }
+        counts
     }
 
     /// Counts the voxels of two masks on one grid.

@@ -13,9 +13,10 @@ use crate::volume::Mask;
 use ndarray::Array3;
 use rayon::prelude::*;
 
-/// A share of the area this near below a percentile counts as having reached it: sums of 10^6 areas are off by up to
-/// 10^-10 at worst and 10^-14 as a rule, and areas that are equal by construction must not decide by their rounding.
-const SHARE_ROUNDING: f64 = 1e-12;
+/// A share of the area this little below a percentile has reached it. A running sum over the 2e5 elements of a liver
+/// was off by 3e-13 of itself; that must not decide where equal areas add up to 95 % exactly. One element of 10^9 is
+/// more than this.
+const SHARE_ROUNDING: f64 = 1e-11;
 
 /// The surface of one mask, seen from which the other surface is some distance away.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -80,17 +81,22 @@ impl Surface {
 
     /// Sum of area times distance.
     fn moment_mm3(&self) -> f64 {
-        self.elements.iter().map(|e| e.area_mm2 * e.distance_mm).sum()
+        sum_of(&self.elements, |e| e.area_mm2 * e.distance_mm)
     }
 }
 
 fn area_mm2(elements: &[Element]) -> f64 {
-    elements.iter().map(|e| e.area_mm2).sum()
+    sum_of(elements, |e| e.area_mm2)
+}
+
+/// Sums in pieces: one running sum over the 2e5 elements of a liver is off by 3e-13 of itself, this by 1e-15.
+fn sum_of(elements: &[Element], term: impl Fn(&Element) -> f64) -> f64 {
+    elements.chunks(512).map(|piece| piece.iter().map(&term).sum::<f64>()).sum()
 }
 
 impl SurfaceDistances {
     /// Measures two masks `[x, y, z]` with voxels of `spacing_mm`. Work and memory follow the box that holds both
-    /// masks: about 6 bytes for each of its voxels.
+    /// masks: about 4 bytes for each of its voxels.
     ///
     /// # Panics
     /// When the shapes differ, a spacing is not positive and finite, or the box has more than 65533 voxels along an
