@@ -1,12 +1,11 @@
 //! From classes to labels, and what was found: the organ's mask, small tumors, volumes and diameters (spec/segmentation.md
 //! section 6).
 use crate::error::Result;
-use difftumor_ct::components::{Component, Components, Connectivity, components};
+use difftumor_ct::components::{Component, Connectivity, components};
 use difftumor_ct::measure::measure;
 use difftumor_ct::orient::{AxisCodes, reorient};
 use difftumor_ct::{Grid, Image, Labels, Mask};
-use ndarray::Zip;
-use rayon::prelude::*;
+use ndarray::{Array3, Zip};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
@@ -100,9 +99,8 @@ pub(super) fn finish(
     let grid = classes.grid();
     let voxel_mm3 = grid.affine.determinant().abs();
     let mut tumor = Zip::from(&classes.data).par_map_collect(|class| class.is_tumor());
-    let count = |mask: &ndarray::Array3<bool>| {
-        Zip::from(mask).par_fold(|| 0, |n, v| n + usize::from(*v), |a, b| a + b)
-    };
+    let count =
+        |mask: &Array3<bool>| Zip::from(mask).par_fold(|| 0, |n, v| n + usize::from(*v), |a, b| a + b);
     let predicted = count(&tumor);
     if let Some(organ) = organ {
         Zip::from(&mut tumor).and(&organ.data).par_for_each(|tumor, inside| *tumor &= *inside);
@@ -113,8 +111,8 @@ pub(super) fn finish(
         let radius_mm = (3.0 * part.voxels as f64 * voxel_mm3 / (4.0 * PI)).cbrt();
         smallest_radius_mm.is_none_or(|smallest| radius_mm >= smallest)
     };
-    let kept: Vec<Component> = found.parts.iter().copied().filter(is_kept).collect();
-    if kept.len() < found.parts.len() {
+    let dropped = found.parts.iter().filter(|part| !is_kept(part)).count();
+    if dropped > 0 {
         tumor = found.keep(is_kept);
     }
     let mut data = Zip::from(&tumor).and(&classes.data).par_map_collect(|tumor, class| match tumor {
@@ -129,27 +127,30 @@ pub(super) fn finish(
         });
     }
     let voxels = Zip::from(&data).par_fold(|| 0, |n, v| n + usize::from(*v == ORGAN), |a, b| a + b);
-    let tumors = kept.par_iter().enumerate().map(|(i, part)| FoundTumor::new(i + 1, &found, part, &grid));
+    let measured = found.map_masks(is_kept, |part, mask| FoundTumor::new(part, mask, &grid));
+    let mut tumors = measured.into_iter().collect::<Result<Vec<_>>>()?;
+    (1..).zip(&mut tumors).for_each(|(number, tumor)| tumor.number = number);
     let findings = Findings {
         organ_volume_mm3: voxels as f64 * voxel_mm3,
-        tumor_volume_mm3: kept.iter().map(|part| part.voxels).sum::<usize>() as f64 * voxel_mm3,
+        tumor_volume_mm3: tumors.iter().map(|t| t.voxels).sum::<usize>() as f64 * voxel_mm3,
         voxels_outside_organ: predicted - inside,
-        small_tumors_dropped: found.parts.len() - kept.len(),
-        tumors: tumors.collect::<Result<_>>()?,
+        small_tumors_dropped: dropped,
+        tumors,
     };
     Ok((Labels { data, affine: classes.affine }, findings))
 }
 
 impl FoundTumor {
-    fn new(number: usize, found: &Components, part: &Component, grid: &Grid) -> Result<Self> {
+    /// A component and its mask, cut to its bounds; its number is still to come.
+    fn new(part: &Component, mask: Array3<bool>, grid: &Grid) -> Result<Self> {
         let cut = grid.crop(part.bounds.start.map(|v| v as i64), part.bounds.shape());
         // Turned, so that slices of the third axis are axial ones.
-        let mask = reorient(&Mask { data: found.mask_of(part), affine: cut.affine }, AxisCodes::RAS)?;
+        let mask = reorient(&Mask { data: mask, affine: cut.affine }, AxisCodes::RAS)?;
         let m = measure(&mask.data, mask.affine.spacing_mm()).expect("a component has voxels");
         let centre_mm = mask.affine.apply(m.centroid_vox);
         let voxel_from_world = grid.affine.inverse().expect("a grid that has been turned");
         Ok(Self {
-            number,
+            number: 0,
             centre_mm,
             centre_vox: voxel_from_world.apply(centre_mm),
             volume_mm3: part.voxels as f64 * grid.affine.determinant().abs(),
@@ -165,7 +166,6 @@ impl FoundTumor {
 mod tests {
     use super::*;
     use difftumor_ct::Affine;
-    use ndarray::Array3;
 
     /// Left, posterior, superior with voxels of 2 x 1 x 3 mm.
     fn image(mark: impl Fn([usize; 3]) -> Class) -> Image<Class> {
