@@ -1,18 +1,23 @@
 //! From classes to labels, and what was found: the organ's mask, small tumors, volumes and diameters (spec/segmentation.md
 //! section 6).
 use crate::error::Result;
-use difftumor_ct::components::{Component, Connectivity, components};
+use difftumor_ct::components::{Component, Components, Connectivity, components};
 use difftumor_ct::measure::measure;
 use difftumor_ct::orient::{AxisCodes, reorient};
 use difftumor_ct::{Grid, Image, Labels, Mask};
 use ndarray::{Array3, Zip};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::f64::consts::PI;
 
 /// Label of the organ.
 pub const ORGAN: u16 = 1;
 /// Label of tumors.
 pub const TUMOR: u16 = 2;
+
+/// Tumors that are described at most: no patient has as many, but a network at the start of its training finds millions.
+pub const DESCRIBED: usize = 1000;
 
 /// What the network says of a voxel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +42,9 @@ pub struct Findings {
     pub voxels_outside_organ: usize,
     /// Tumors that were dropped because they are too small.
     pub small_tumors_dropped: usize,
-    /// The tumors: 26-connected components of label 2, in scan order.
+    /// Number of tumors: 26-connected components of label 2.
+    pub tumor_count: usize,
+    /// The tumors in scan order; of more than [`DESCRIBED`] the largest.
     pub tumors: Vec<FoundTumor>,
 }
 
@@ -111,8 +118,8 @@ pub(super) fn finish(
         let radius_mm = (3.0 * part.voxels as f64 * voxel_mm3 / (4.0 * PI)).cbrt();
         smallest_radius_mm.is_none_or(|smallest| radius_mm >= smallest)
     };
-    let dropped = found.parts.iter().filter(|part| !is_kept(part)).count();
-    if dropped > 0 {
+    let kept: Vec<&Component> = found.parts.iter().filter(|part| is_kept(part)).collect();
+    if kept.len() < found.parts.len() {
         tumor = found.keep(is_kept);
     }
     let mut data = Zip::from(&tumor).and(&classes.data).par_map_collect(|tumor, class| match tumor {
@@ -127,17 +134,26 @@ pub(super) fn finish(
         });
     }
     let voxels = Zip::from(&data).par_fold(|| 0, |n, v| n + usize::from(*v == ORGAN), |a, b| a + b);
-    let measured = found.map_masks(is_kept, |part, mask| FoundTumor::new(part, mask, &grid));
-    let mut tumors = measured.into_iter().collect::<Result<Vec<_>>>()?;
-    (1..).zip(&mut tumors).for_each(|(number, tumor)| tumor.number = number);
     let findings = Findings {
         organ_volume_mm3: voxels as f64 * voxel_mm3,
-        tumor_volume_mm3: tumors.iter().map(|t| t.voxels).sum::<usize>() as f64 * voxel_mm3,
+        tumor_volume_mm3: kept.iter().map(|part| part.voxels).sum::<usize>() as f64 * voxel_mm3,
         voxels_outside_organ: predicted - inside,
-        small_tumors_dropped: dropped,
-        tumors,
+        small_tumors_dropped: found.parts.len() - kept.len(),
+        tumor_count: kept.len(),
+        tumors: describe(&found, kept, &grid)?,
     };
     Ok((Labels { data, affine: classes.affine }, findings))
+}
+
+/// Measures the largest components, in scan order.
+fn describe(found: &Components, mut parts: Vec<&Component>, grid: &Grid) -> Result<Vec<FoundTumor>> {
+    parts.sort_by_key(|part| (Reverse(part.voxels), part.label));
+    let wanted: BTreeSet<u32> = parts.iter().take(DESCRIBED).map(|part| part.label).collect();
+    let is_wanted = |part: &Component| wanted.contains(&part.label);
+    let measured = found.map_masks(is_wanted, |part, mask| FoundTumor::new(part, mask, grid));
+    let mut tumors = measured.into_iter().collect::<Result<Vec<_>>>()?;
+    (1..).zip(&mut tumors).for_each(|(number, tumor)| tumor.number = number);
+    Ok(tumors)
 }
 
 impl FoundTumor {
@@ -228,6 +244,22 @@ mod tests {
         }
         assert_eq!((findings.tumors.len(), findings.tumors[0].voxels), (1, 8));
         assert_eq!(findings.voxels_outside_organ, 8 + 1);
+    }
+
+    #[test]
+    fn of_very_many_tumors_the_largest_are_described() {
+        // A lattice of single voxels and, last of all, one of two.
+        let affine = Affine::from_spacing_mm([1.0; 3]);
+        let data = Array3::from_shape_fn((24, 24, 22), |(x, y, z)| match [x, y, z] {
+            [23, 22, 20] => Class::TumorOverOrgan,
+            _ if x % 2 + y % 2 + z % 2 == 0 => Class::TumorOverOrgan,
+            _ => Class::Organ,
+        });
+        let (_, findings) = finish(&Image { data, affine }, None, None).unwrap();
+        assert_eq!((findings.tumor_count, findings.tumors.len()), (12 * 12 * 11, DESCRIBED));
+        assert_eq!((findings.tumors[0].voxels, findings.tumors[DESCRIBED - 1].voxels), (1, 2));
+        assert_eq!(findings.tumors[DESCRIBED - 1].number, DESCRIBED);
+        assert_eq!(findings.tumor_volume_mm3, (12 * 12 * 11 + 1) as f64);
     }
 
     #[test]
