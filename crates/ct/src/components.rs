@@ -102,17 +102,27 @@ impl Components {
         self.paint(false, |label| wanted[label as usize - 1])
     }
 
-    /// The mask of one component, cut to its bounds.
-    pub fn mask_of(&self, part: &Component) -> Array3<bool> {
+    /// What `of` makes of each component that `wanted` holds for, given its mask cut to its bounds; in order of labels. The work
+    /// is on the component's own runs, so there may be very many components.
+    pub fn map_masks<R: Send>(
+        &self,
+        wanted: impl Fn(&Component) -> bool + Sync,
+        of: impl Fn(&Component, Array3<bool>) -> R + Sync,
+    ) -> Vec<R> {
+        let mut by_label: Vec<u32> = (0..self.runs.len() as u32).collect();
+        by_label.sort_by_key(|i| self.label_of_run[*i as usize]);
+        let label = |i: &u32| self.label_of_run[*i as usize];
+        let groups: Vec<&[u32]> = by_label.chunk_by(|a, b| label(a) == label(b)).collect();
+        let both = self.parts.par_iter().zip(groups).filter(|(part, _)| wanted(part));
+        both.map(|(part, runs)| of(part, self.mask_of(part, runs))).collect()
+    }
+
+    fn mask_of(&self, part: &Component, runs: &[u32]) -> Array3<bool> {
         let [x0, y0, z0] = part.bounds.start;
         let mut out = Array3::from_elem(part.bounds.shape(), false);
-        let first = self.runs.partition_point(|run| (run.x as usize) < x0);
-        let behind = self.runs.partition_point(|run| (run.x as usize) < part.bounds.end[0]);
-        for (run, label) in self.runs[first..behind].iter().zip(&self.label_of_run[first..behind]) {
-            if *label == part.label {
-                let z = run.begin as usize - z0..run.end as usize - z0;
-                out.slice_mut(s![run.x as usize - x0, run.y as usize - y0, z]).fill(true);
-            }
+        for run in runs.iter().map(|i| self.runs[*i as usize]) {
+            let z = run.begin as usize - z0..run.end as usize - z0;
+            out.slice_mut(s![run.x as usize - x0, run.y as usize - y0, z]).fill(true);
         }
         out
     }
@@ -278,7 +288,8 @@ mod tests {
                     prop_assert_eq!(Some(part.bounds), crate::patch::bounding_box(&alone));
                     let [a, b] = [part.bounds.start, part.bounds.end];
                     let cut = alone.slice(s![a[0]..b[0], a[1]..b[1], a[2]..b[2]]).to_owned();
-                    prop_assert_eq!(found.mask_of(part), cut);
+                    let one = found.map_masks(|p| p.label == part.label, |p, mask| (p.label, mask));
+                    prop_assert_eq!(one, vec![(part.label, cut)]);
                     prop_assert_eq!(found.keep(|other| other.label == part.label), alone);
                 }
                 prop_assert_eq!(found.parts.len() as u32, expected.iter().copied().max().unwrap());

@@ -159,7 +159,7 @@ fn line(case: &ScanReport) -> String {
         "{}{kept}: organ {:.1} ml, {} tumors of {:.2} ml{longest}\n",
         case.case,
         ml(found.organ_volume_mm3),
-        found.tumors.len(),
+        found.tumor_count,
         ml(found.tumor_volume_mm3),
     )
 }

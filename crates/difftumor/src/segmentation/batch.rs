@@ -302,7 +302,7 @@ impl ScanReport {
 impl BatchReport {
     fn new(cases: Vec<ScanReport>, settings: Settings, seconds: f64) -> Self {
         let count = |status| cases.iter().filter(|c| c.status == status).count();
-        let has_tumors = |c: &&ScanReport| c.findings.as_ref().is_some_and(|f| !f.tumors.is_empty());
+        let has_tumors = |c: &&ScanReport| c.findings.as_ref().is_some_and(|f| f.tumor_count > 0);
         let totals = Totals {
             outputs: cases.len(),
             done: count(Status::Done),

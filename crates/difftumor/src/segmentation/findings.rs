@@ -5,15 +5,19 @@ use difftumor_ct::components::{Component, Components, Connectivity, components};
 use difftumor_ct::measure::measure;
 use difftumor_ct::orient::{AxisCodes, reorient};
 use difftumor_ct::{Grid, Image, Labels, Mask};
-use ndarray::Zip;
-use rayon::prelude::*;
+use ndarray::{Array3, Zip};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::f64::consts::PI;
 
 /// Label of the organ.
 pub const ORGAN: u16 = 1;
 /// Label of tumors.
 pub const TUMOR: u16 = 2;
+
+/// Tumors that are described at most: no patient has as many, but a network at the start of its training finds millions.
+pub const DESCRIBED: usize = 1000;
 
 /// What the network says of a voxel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +42,9 @@ pub struct Findings {
     pub voxels_outside_organ: usize,
     /// Tumors that were dropped because they are too small.
     pub small_tumors_dropped: usize,
-    /// The tumors: 26-connected components of label 2, in scan order.
+    /// Number of tumors: 26-connected components of label 2.
+    pub tumor_count: usize,
+    /// The tumors in scan order; of more than [`DESCRIBED`] the largest.
     pub tumors: Vec<FoundTumor>,
 }
 
@@ -100,9 +106,8 @@ pub(super) fn finish(
     let grid = classes.grid();
     let voxel_mm3 = grid.affine.determinant().abs();
     let mut tumor = Zip::from(&classes.data).par_map_collect(|class| class.is_tumor());
-    let count = |mask: &ndarray::Array3<bool>| {
-        Zip::from(mask).par_fold(|| 0, |n, v| n + usize::from(*v), |a, b| a + b)
-    };
+    let count =
+        |mask: &Array3<bool>| Zip::from(mask).par_fold(|| 0, |n, v| n + usize::from(*v), |a, b| a + b);
     let predicted = count(&tumor);
     if let Some(organ) = organ {
         Zip::from(&mut tumor).and(&organ.data).par_for_each(|tumor, inside| *tumor &= *inside);
@@ -113,7 +118,7 @@ pub(super) fn finish(
         let radius_mm = (3.0 * part.voxels as f64 * voxel_mm3 / (4.0 * PI)).cbrt();
         smallest_radius_mm.is_none_or(|smallest| radius_mm >= smallest)
     };
-    let kept: Vec<Component> = found.parts.iter().copied().filter(is_kept).collect();
+    let kept: Vec<&Component> = found.parts.iter().filter(|part| is_kept(part)).collect();
     if kept.len() < found.parts.len() {
         tumor = found.keep(is_kept);
     }
@@ -129,27 +134,39 @@ pub(super) fn finish(
         });
     }
     let voxels = Zip::from(&data).par_fold(|| 0, |n, v| n + usize::from(*v == ORGAN), |a, b| a + b);
-    let tumors = kept.par_iter().enumerate().map(|(i, part)| FoundTumor::new(i + 1, &found, part, &grid));
     let findings = Findings {
         organ_volume_mm3: voxels as f64 * voxel_mm3,
         tumor_volume_mm3: kept.iter().map(|part| part.voxels).sum::<usize>() as f64 * voxel_mm3,
         voxels_outside_organ: predicted - inside,
         small_tumors_dropped: found.parts.len() - kept.len(),
-        tumors: tumors.collect::<Result<_>>()?,
+        tumor_count: kept.len(),
+        tumors: describe(&found, kept, &grid)?,
     };
     Ok((Labels { data, affine: classes.affine }, findings))
 }
 
+/// Measures the largest components, in scan order.
+fn describe(found: &Components, mut parts: Vec<&Component>, grid: &Grid) -> Result<Vec<FoundTumor>> {
+    parts.sort_by_key(|part| (Reverse(part.voxels), part.label));
+    let wanted: BTreeSet<u32> = parts.iter().take(DESCRIBED).map(|part| part.label).collect();
+    let is_wanted = |part: &Component| wanted.contains(&part.label);
+    let measured = found.map_masks(is_wanted, |part, mask| FoundTumor::new(part, mask, grid));
+    let mut tumors = measured.into_iter().collect::<Result<Vec<_>>>()?;
+    (1..).zip(&mut tumors).for_each(|(number, tumor)| tumor.number = number);
+    Ok(tumors)
+}
+
 impl FoundTumor {
-    fn new(number: usize, found: &Components, part: &Component, grid: &Grid) -> Result<Self> {
+    /// A component and its mask, cut to its bounds; its number is still to come.
+    fn new(part: &Component, mask: Array3<bool>, grid: &Grid) -> Result<Self> {
         let cut = grid.crop(part.bounds.start.map(|v| v as i64), part.bounds.shape());
         // Turned, so that slices of the third axis are axial ones.
-        let mask = reorient(&Mask { data: found.mask_of(part), affine: cut.affine }, AxisCodes::RAS)?;
+        let mask = reorient(&Mask { data: mask, affine: cut.affine }, AxisCodes::RAS)?;
         let m = measure(&mask.data, mask.affine.spacing_mm()).expect("a component has voxels");
         let centre_mm = mask.affine.apply(m.centroid_vox);
         let voxel_from_world = grid.affine.inverse().expect("a grid that has been turned");
         Ok(Self {
-            number,
+            number: 0,
             centre_mm,
             centre_vox: voxel_from_world.apply(centre_mm),
             volume_mm3: part.voxels as f64 * grid.affine.determinant().abs(),
@@ -165,7 +182,6 @@ impl FoundTumor {
 mod tests {
     use super::*;
     use difftumor_ct::Affine;
-    use ndarray::Array3;
 
     /// Left, posterior, superior with voxels of 2 x 1 x 3 mm.
     fn image(mark: impl Fn([usize; 3]) -> Class) -> Image<Class> {
@@ -228,6 +244,22 @@ mod tests {
         }
         assert_eq!((findings.tumors.len(), findings.tumors[0].voxels), (1, 8));
         assert_eq!(findings.voxels_outside_organ, 8 + 1);
+    }
+
+    #[test]
+    fn of_very_many_tumors_the_largest_are_described() {
+        // A lattice of single voxels and, last of all, one of two.
+        let affine = Affine::from_spacing_mm([1.0; 3]);
+        let data = Array3::from_shape_fn((24, 24, 22), |(x, y, z)| match [x, y, z] {
+            [23, 22, 20] => Class::TumorOverOrgan,
+            _ if x % 2 + y % 2 + z % 2 == 0 => Class::TumorOverOrgan,
+            _ => Class::Organ,
+        });
+        let (_, findings) = finish(&Image { data, affine }, None, None).unwrap();
+        assert_eq!((findings.tumor_count, findings.tumors.len()), (12 * 12 * 11, DESCRIBED));
+        assert_eq!((findings.tumors[0].voxels, findings.tumors[DESCRIBED - 1].voxels), (1, 2));
+        assert_eq!(findings.tumors[DESCRIBED - 1].number, DESCRIBED);
+        assert_eq!(findings.tumor_volume_mm3, (12 * 12 * 11 + 1) as f64);
     }
 
     #[test]
