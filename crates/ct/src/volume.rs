@@ -57,6 +57,13 @@ impl Affine {
         std::array::from_fn(|c| (0..3).map(|r| self.0[r][c].powi(2)).sum::<f64>().sqrt())
     }
 
+    /// The voxel axis that runs most nearly along the body, across axial slices.
+    pub fn slice_axis(&self) -> usize {
+        let spacing_mm = self.spacing_mm();
+        let along = |axis: &usize| (self.0[2][*axis] / spacing_mm[*axis]).abs();
+        (0..3).max_by(|a, b| along(a).total_cmp(&along(b))).unwrap_or(2)
+    }
+
     /// Determinant of the 3×3 part: the voxel's signed volume in mm³.
     pub fn determinant(&self) -> f64 {
         let m = &self.0;
@@ -139,6 +146,19 @@ impl Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slices_lie_across_the_body() {
+        let mut tilted = Affine::from_spacing_mm([0.7, 0.7, 5.0]);
+        assert_eq!(tilted.slice_axis(), 2);
+        // Gantry tilt of 20 degrees: rows climb, and yet they are not what runs along the body.
+        (tilted.0[1][1], tilted.0[2][1]) = (0.66, 0.24);
+        assert_eq!(tilted.slice_axis(), 2);
+        // Stored from the left to the right side: the second voxel axis runs along the body, downwards.
+        let sagittal =
+            [[0.0, 0.0, 3.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]];
+        assert_eq!(Affine(sagittal).slice_axis(), 1);
+    }
 
     #[test]
     fn inverse_undoes_an_oblique_affine() {

@@ -1,7 +1,7 @@
 //! How one tumor looks against the tissue around it: HU, contrast, grain and edge.
 //!
 //! Ours: the paper shows that readers cannot tell its tumors apart, and gives no figures of this kind.
-use super::texture::{LEAST_VOXELS, bands};
+use super::texture::{LEAST_PLACES, LEAST_TISSUE, LEAST_VOXELS, bands, median_of_each, places};
 use difftumor_ct::distance::distance_mm;
 use difftumor_ct::measure::HuStatistics;
 use difftumor_ct::patch::{VoxelBox, bounding_box};
@@ -41,6 +41,9 @@ pub struct Appearance {
     /// 4 mm (differences of Gaussian blurs). Robust, so that a vessel or a calcification does not count. Below 0.8 the tumor is
     /// over 20 % smoother than its organ.
     pub texture_ratio: Option<[f64; 3]>,
+    /// Places of the organ where its texture was measured with the tumor's own outline, since a small outline loses coarse
+    /// structures (median of the places). 0: too few were free, and the whole tissue around was measured.
+    pub texture_places: usize,
     /// Distance across the border over which the mean HU goes from 10 to 90 % of the difference; none for faint tumors.
     pub edge_mm: Option<f64>,
 }
@@ -77,6 +80,7 @@ impl Site<'_> {
         let within = HuStatistics::of(&hu, &core)?;
         let around_hu = HuStatistics::of(&hu, &around).filter(|s| s.voxels >= LEAST_VOXELS);
         let contrast_hu = around_hu.map(|o| within.mean_hu - o.mean_hu);
+        let (texture_places, elsewhere) = self.texture_elsewhere(&core, b.start);
         let volume_mm3 = count(&inside) as f64 * self.ct.affine.determinant().abs();
         Some(Appearance {
             equivalent_diameter_mm: 2.0 * (3.0 * volume_mm3 / (4.0 * std::f64::consts::PI)).cbrt(),
@@ -86,14 +90,40 @@ impl Site<'_> {
             around_sd_hu: around_hu.map(|s| s.sd_hu),
             contrast_hu,
             texture_ratio: around_hu.and_then(|_| {
-                let (tumor, organ) = (bands(&hu, &core, spacing_mm)?, bands(&hu, &around, spacing_mm)?);
+                let tumor = bands(&hu, &core, &self.ct.affine)?;
+                let organ = elsewhere.or_else(|| bands(&hu, &around, &self.ct.affine))?;
                 let ratio: [f64; 3] = std::array::from_fn(|i| tumor[i] / organ[i]);
                 ratio.iter().all(|r| r.is_finite()).then_some(ratio)
             }),
+            texture_places,
             edge_mm: contrast_hu
                 .filter(|c| c.abs() >= LEAST_CONTRAST_HU)
                 .and_then(|_| edge_mm(&hu, &signed_mm, &inside, &tissue)),
         })
+    }
+
+    /// The organ's texture, measured with the tumor's outline in other places, and their number.
+    fn texture_elsewhere(&self, core: &Array3<bool>, start: [usize; 3]) -> (usize, Option<[f64; 3]>) {
+        let Some(own) = bounding_box(core) else { return (0, None) };
+        let outline =
+            core.slice(s![own.start[0]..own.end[0], own.start[1]..own.end[1], own.start[2]..own.end[2]]);
+        let first: [usize; 3] = std::array::from_fn(|a| start[a] + own.start[a]);
+        let (spacing_mm, shape) = (self.ct.affine.spacing_mm(), <[usize; 3]>::from(self.ct.data.dim()));
+        let measured: Vec<[f64; 3]> = places(first, own.shape(), spacing_mm, shape)
+            .filter_map(|[x, y, z]| {
+                let [nx, ny, nz] = own.shape();
+                let region = s![x..x + nx, y..y + ny, z..z + nz];
+                let hu = self.ct.data.slice(region).to_owned();
+                let tissue = self.tissue(&hu, self.tumors.data.slice(region), region);
+                let here = Zip::from(&tissue).and(&outline).map_collect(|t, o| *t && *o);
+                let enough = count(&here) as f64 >= LEAST_TISSUE * count(core) as f64;
+                enough.then(|| bands(&hu, &here, &self.ct.affine)).flatten()
+            })
+            .collect();
+        match measured.len() {
+            n if n < LEAST_PLACES => (0, None),
+            n => (n, Some(median_of_each(measured))),
+        }
     }
 
     /// Healthy tissue that the tumor can be compared with.
@@ -226,6 +256,33 @@ mod tests {
         assert!((a.edge_mm.unwrap() - 3.84).abs() < 0.5, "{a:?}");
         let sharper = measured(0.5, [5.0, 10.0], true).edge_mm.unwrap();
         assert!(sharper < 2.2 && sharper > 1.0, "{sharper}");
+    }
+
+    #[test]
+    fn a_small_tumor_is_compared_with_places_as_small() {
+        // The same coarse noise everywhere: blurs that see 2 mm of it lose most of what is coarser.
+        let affine = Affine::from_spacing_mm([1.0; 3]);
+        let noise = Stream::new(5, 0, "noise", 0).normal(SIDE * SIDE * SIDE);
+        let noise = gaussian(&Array3::from_shape_vec((SIDE, SIDE, SIDE), noise).unwrap(), [2.0; 3]);
+        let data = noise.mapv(|n| 100.0 + 200.0 * n);
+        let mut labels = Array3::zeros(data.dim());
+        labels.slice_mut(s![30..35, 30..35, 28..36]).fill(1_u16);
+        let (ct, tumors) = (Volume { data, affine }, Labels { data: labels, affine });
+        let organ = Array3::from_elem(ct.data.dim(), true);
+        let bounds = VoxelBox { start: [30, 30, 28], end: [35, 35, 36] };
+        let site = Site { ct: &ct, tumors: &tumors, organ: Some(&organ) };
+        let a = site.measure(1, &bounds).unwrap();
+        assert_eq!(a.texture_places, 124);
+        // 200 voxels of noise that is 2 voxels coarse are some 10 independent ones: 1 / sqrt(20) of a standard deviation, twice.
+        for ratio in a.texture_ratio.unwrap() {
+            assert!((0.55..1.8).contains(&ratio), "{a:?}");
+        }
+        // An organ that leaves no room: the shell around is measured, which has more of what is coarse.
+        let shell =
+            Array3::from_shape_fn(ct.data.dim(), |(x, y, z)| [x, y, z].iter().all(|v| (24..41).contains(v)));
+        let b = Site { ct: &ct, tumors: &tumors, organ: Some(&shell) }.measure(1, &bounds).unwrap();
+        assert_eq!(b.texture_places, 0);
+        assert!(b.texture_ratio.unwrap()[2] < 0.9 * a.texture_ratio.unwrap()[2], "{b:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::run::{Run, Training};
 use crate::train::pictures;
 use crate::train::scans::{TrainingScan, read_at_1mm};
 use burn::tensor::Device;
+use difftumor_ct::Affine;
 use difftumor_ct::intensity::HuWindow;
 use difftumor_ct::io::write_atomically;
 use ndarray::{Array3, ArrayView2, Axis};
@@ -254,7 +255,8 @@ impl Evaluator {
         let bits_per_voxel = (code_counts.len() as f64).log2() / unit.pow(3) as f64;
         let (nx, ny, nz) = image.dim();
         let tissue = image.mapv(|v| v > -1.0 && v < 1.0);
-        let texture_kept = match (bands(&decoded, &tissue, [1.0; 3]), bands(image, &tissue, [1.0; 3])) {
+        let grid = Affine::from_spacing_mm([1.0; 3]);
+        let texture_kept = match (bands(&decoded, &tissue, &grid), bands(image, &tissue, &grid)) {
             (Some(back), Some(scan)) => Some(std::array::from_fn(|i| back[i] / scan[i])),
             _ => None,
         };

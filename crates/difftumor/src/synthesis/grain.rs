@@ -9,15 +9,17 @@ use difftumor_ct::Volume;
 use difftumor_ct::filter::gaussian;
 use ndarray::{Array3, Zip, s};
 
-/// Blurs whose differences are the bands of grain, finest first. What is coarser is anatomy, which a tumor displaces.
-const BLURS_MM: [f64; 3] = [0.0, 1.0, 2.0];
+/// Blurs within a slice whose differences are the bands of grain, finest first. What is coarser is anatomy, which a tumor displaces.
+const BLURS_MM: [f64; 4] = [0.0, 1.0, 2.0, 4.0];
+/// Most of a band that is given: a little more than there was, for what is cut off of it.
+const MOST_SHARE: f32 = 1.25;
 /// Where the tumor has at least this weight, grain is compared.
 const INSIDE: f32 = 0.5;
 /// Standard deviation of normal noise over its median absolute value.
 const SD_OF_MEDIAN: f64 = 1.4826;
 /// What is in a band and beyond this many standard deviations is a vessel or a border, which the tumor has displaced.
 const MOST_SD: f64 = 2.5;
-/// Steps of the search for the share: to 1 part in 256.
+/// Steps of the search for the share: to 1 part in 200.
 const STEPS: u32 = 8;
 
 /// Adds so much of the scan's grain to a tumor's change that it is as grainy as the tissue which it replaces; nothing where it
@@ -26,9 +28,11 @@ pub fn give_back(ct: &Volume, landed: &mut Landed) {
     let [x, y, z] = landed.start;
     let (nx, ny, nz) = landed.change_hu.dim();
     let before = ct.data.slice(s![x..x + nx, y..y + ny, z..z + nz]).to_owned();
+    let mut vox_of_mm = ct.affine.spacing_mm().map(f64::recip);
+    vox_of_mm[ct.affine.slice_axis()] = 0.0;
     for blurs_mm in BLURS_MM.windows(2) {
         let band = |image: &Array3<f32>| {
-            let blur = |mm: f64| gaussian(image, ct.affine.spacing_mm().map(|spacing| mm / spacing));
+            let blur = |mm: f64| gaussian(image, vox_of_mm.map(|vox| mm * vox));
             blur(blurs_mm[0]) - blur(blurs_mm[1])
         };
         let missing = missing_hu(&before, &landed.change_hu, &landed.weight, band);
@@ -60,7 +64,7 @@ fn missing_hu(
     if with(0.0) >= wanted {
         return Array3::zeros(before.dim());
     }
-    let (mut low, mut high) = (0.0, 1.0);
+    let (mut low, mut high) = (0.0, MOST_SHARE);
     for _ in 0..STEPS {
         let middle = (low + high) / 2.0;
         if with(middle) < wanted { low = middle } else { high = middle }
@@ -118,7 +122,7 @@ mod tests {
             (noise(10.0, 2) + 60.0, 0.6),
         ] {
             let (_, sd) = given_back(&organ, &tumor, weight);
-            // Clamping takes 1 % of the power of normal noise, and the search ends at 1 part in 256.
+            // Clamping takes 1 % of the power of normal noise, and the search ends at 1 part in 200.
             assert!((sd / wanted - 1.0).abs() < 0.02, "{sd} {wanted}");
         }
     }
