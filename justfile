@@ -6,8 +6,8 @@ check:
 stages:
     cargo bench --workspace
 
-# Each stage and layer against PyTorch, scipy and nibabel, in turns: target/bench/torch.md. Options: --rounds N, --only TEXT;
-# --gpu for networks and training steps on a GPU: target/bench/gpu.md.
+# Each stage and layer against PyTorch, MONAI, scipy and nibabel, in turns: target/bench/torch.md. Options: --rounds N, --only TEXT,
+# --threads N; --gpu for networks and training steps on a GPU: target/bench/gpu.md.
 bench *options:
     reference/bench.sh {{ options }}
 

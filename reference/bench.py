@@ -1,6 +1,6 @@
-"""Alternates our CPU code with PyTorch, scipy and nibabel; writes target/bench/torch.json and torch.md.
+"""Alternates our CPU code with PyTorch, MONAI, scipy and nibabel; writes target/bench/torch.json and torch.md.
 
-    reference/bench.sh [--rounds 7] [--only TEXT] [--gpu]        makes the environment, then starts this
+    reference/bench.sh [--rounds 7] [--only TEXT] [--threads 2] [--gpu]      makes the environment, then starts this
 
 With `--gpu` both sides run on one: ours through wgpu, once with WGSL and once with SPIR-V (cooperative matrices),
 PyTorch through CUDA; the table is target/bench/gpu.md.
@@ -8,6 +8,9 @@ PyTorch through CUDA; the table is target/bench/gpu.md.
 Each stage has two new processes, ours and theirs; a round is a turn of each, so that what else happens on the machine
 meets both; a turn with much of that is repeated. A turn repeats a short stage for about 0.2 s and counts its median; the table has medians over rounds.
 Memory is the peak of the process above what it held with its libraries loaded: weights, inputs, buffers.
+
+CPU time is what a process's threads spent during its turns, and a second ratio. With `--threads 1` nobody waits actively for
+other threads, so it hardly depends on what else the machine does.
 """
 import argparse
 import json
@@ -23,7 +26,6 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "target" / "bench"
-THREADS = 2
 TURN_MS = 200
 
 # Name, stage as `versus.rs` and `bench_torch.py` know it; third: theirs where it is another one.
@@ -69,6 +71,14 @@ STAGES = {
         ("autoencoder 96³: reconstruction and commitment, Adam", "train:autoencoder"),
         ("diffusion 24³ latents: L1, Adam", "train:diffusion"),
         ("segmentation U-Net 96³: Dice + cross entropy, AdamW", "train:unet"),
+        ("nnU-Net 96³: Dice + cross entropy, AdamW", "train:nnunet"),
+        ("Swin UNETR 96³: Dice + cross entropy, AdamW", "train:swinunetr"),
+    ],
+    "Sliding windows of 96³ (overlap 0.75, Gaussian weights; against MONAI's)": [
+        ("U-Net, scan of 256³: 512 windows", "windows:unet:256"),
+        ("U-Net, scan of 144³: 27 windows", "windows:unet:144"),
+        ("nnU-Net, scan of 120³: 8 windows", "windows:nnunet:120"),
+        ("Swin UNETR, scan of 120³: 8 windows", "windows:swinunetr:120"),
     ],
     "Scans (512×512×119 voxels of 0.74×0.74×1.6 mm)": [
         ("linear to 1 mm: scipy zoom", "ct:linear"),
@@ -104,24 +114,26 @@ def make_case(folder):
         nibabel.save(nibabel.Nifti1Image(data, affine), folder / f"{name}.nii.gz")
 
 
-def others_cpu_s(pid):
-    """CPU seconds that all processes but this one have spent (Linux; elsewhere 0)."""
+def cpu_s(pid):
+    """CPU seconds that this process has spent, and all others (Linux; elsewhere 0)."""
     stat = pathlib.Path("/proc/stat")
     if not stat.exists():
-        return 0.0
+        return 0.0, 0.0
     user, nice, system, _idle, _wait, irq, softirq = map(int, stat.read_text().split()[1:8])
-    own = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (user + nice + system + irq + softirq - int(own[11]) - int(own[12])) / os.sysconf("SC_CLK_TCK")
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    own = int(fields[11]) + int(fields[12])
+    tick = os.sysconf("SC_CLK_TCK")
+    return own / tick, (user + nice + system + irq + softirq - own) / tick
 
 
 class Side:
     """One process that runs one stage when asked."""
 
-    def __init__(self, command, stage, settings=()):
-        limits = {name: str(THREADS) for name in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]}
+    def __init__(self, command, stage, threads, settings=()):
+        limits = {name: str(threads) for name in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, env=os.environ | limits | dict(settings), **pipes)
-        self.stage, self.medians_ms, self.peak_mb, self.disturbed = stage, [], 0.0, 0
+        self.stage, self.medians_ms, self.cpu_ms, self.peak_mb, self.disturbed = stage, [], [], 0.0, 0
         first = self.ask(1)
         self.flops, self.reps = first.get("flops", 0), max(1, min(200, round(TURN_MS / first["times_ms"][0])))
 
@@ -137,14 +149,15 @@ class Side:
         """A turn in which no other process had more than a tenth of the machine, if one of three tries is such."""
         for last_try in (False, False, True):
             time.sleep(0.05)  # the other side's threads may still wait actively for work
-            start, others = time.monotonic(), others_cpu_s(self.process.pid)
+            start, before = time.monotonic(), cpu_s(self.process.pid)
             answer = self.ask(self.reps)
-            others = (others_cpu_s(self.process.pid) - others) / (time.monotonic() - start) / os.cpu_count()
-            quiet = others < 0.1
+            own, others = (b - a for a, b in zip(before, cpu_s(self.process.pid)))
+            quiet = others / (time.monotonic() - start) / os.cpu_count() < 0.1
             if quiet or last_try:
                 break
         self.disturbed += not quiet
         self.medians_ms.append(statistics.median(answer["times_ms"]))
+        self.cpu_ms.append(own / self.reps * 1e3)
         self.peak_mb = max(self.peak_mb, answer["peak_mb"])
 
     def close(self):
@@ -161,9 +174,9 @@ def build(*features):
     return artifacts[-1]["executable"]
 
 
-def compare(ours, theirs, stage, rounds):
+def compare(ours, theirs, stage, rounds, threads):
     name, *stages = stage
-    sides = Side(ours, stages[0]), Side(theirs, stages[-1])
+    sides = Side(ours, stages[0], threads), Side(theirs, stages[-1], threads)
     for _ in range(rounds):
         for side in sides:
             side.turn()
@@ -173,22 +186,25 @@ def compare(ours, theirs, stage, rounds):
     row = {"stage": name, "ours_ms": mine, "torch_ms": other, "ratio": mine / other}
     row |= {"ours_peak_mb": sides[0].peak_mb, "torch_peak_mb": sides[1].peak_mb}
     row |= {"ours_best_ms": min(sides[0].medians_ms), "torch_best_ms": min(sides[1].medians_ms), "flops": sides[1].flops}
+    row |= {"ours_cpu_ms": statistics.median(sides[0].cpu_ms), "torch_cpu_ms": statistics.median(sides[1].cpu_ms)}
+    row["cpu_ratio"] = row["ours_cpu_ms"] / row["torch_cpu_ms"] if row["torch_cpu_ms"] else None
     row["disturbed_turns"] = sum(side.disturbed for side in sides)
-    print(f"{name}: {mine:.2f} ms, theirs {other:.2f} ms, ratio {mine / other:.2f}, disturbed {row['disturbed_turns']}", flush=True)
+    print(f"{name}: {mine:.2f} ms, theirs {other:.2f} ms, ratio {mine / other:.2f}, of CPU time {row['cpu_ratio'] or 0:.2f}, disturbed {row['disturbed_turns']}", flush=True)
     return row
 
 
-def sgemm_peak(theirs, rounds):
+def sgemm_peak(theirs, rounds, threads):
     """GFLOP/s of the best of many products of 2048² matrices."""
-    side = Side(theirs, "sgemm:2048")
+    side = Side(theirs, "sgemm:2048", threads)
     for _ in range(rounds):
         side.turn()
     side.close()
     return side.flops / min(side.medians_ms) / 1e6
 
 
-def machine():
+def machine(threads):
     """What the numbers depend on."""
+    import monai
     import nibabel
     import numpy
     import scipy
@@ -201,26 +217,27 @@ def machine():
     unit = next((name for flag, name in [("avx512f", "AVX-512"), ("avx2", "AVX2")] if flag in flags), platform.machine())
     virtual = "virtual, " if "hypervisor" in flags else ""
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    libraries = ", ".join(f"{m.__name__} {m.__version__}" for m in (torch, numpy, scipy, nibabel))
+    libraries = ", ".join(f"{m.__name__} {m.__version__}" for m in (torch, monai, numpy, scipy, nibabel))
     return (
-        f"{model} ({virtual}{os.cpu_count()} cores, {unit}); {THREADS} threads on both sides. "
+        f"{model} ({virtual}{os.cpu_count()} cores, {unit}); threads on both sides: {threads}. "
         f"Rust {rustc}; Python {platform.python_version()}, {libraries}."
     )
 
 
-def table(rows_by_part, peak, rounds):
+def table(rows_by_part, peak, rounds, threads):
     """The Markdown page."""
-    lines = [machine(), f"Medians of {rounds} alternated rounds. sgemm peak (torch, 2048²): {peak:.0f} GFLOP/s.", ""]
+    lines = [machine(threads), f"Medians of {rounds} alternated rounds. sgemm peak (torch, 2048²): {peak:.0f} GFLOP/s.", ""]
     for part, rows in rows_by_part.items():
         lines += [f"### {part}", ""]
-        lines += ["| stage | ours, ms | theirs, ms | ratio | ours, GFLOP/s (of peak) | theirs | ours, MB | theirs, MB |"]
-        lines += ["|---|---|---|---|---|---|---|---|"]
+        lines += ["| stage | ours, ms | theirs, ms | ratio | of CPU time | ours, GFLOP/s (of peak) | theirs | ours, MB | theirs, MB |"]
+        lines += ["|---|---|---|---|---|---|---|---|---|"]
         for r in rows:
             speed = [r["flops"] / r[f"{side}_ms"] / 1e6 for side in ("ours", "torch")]
             work = [f"{v:.0f} ({v / peak:.0%})" if r["flops"] else "" for v in speed]
             ms = [f"{r[f'{side}_ms']:.{2 if r[f'{side}_ms'] < 10 else 0}f}" for side in ("ours", "torch")]
             mb = [f"{r[f'{side}_peak_mb']:.0f}" for side in ("ours", "torch")]
-            lines.append("| " + " | ".join([r["stage"], *ms, f"{r['ratio']:.2f}", *work, *mb]) + " |")
+            ratios = [f"{r['ratio']:.2f}", f"{r['cpu_ratio']:.2f}" if r["cpu_ratio"] else ""]
+            lines.append("| " + " | ".join([r["stage"], *ms, *ratios, *work, *mb]) + " |")
         lines.append("")
     disturbed = [r["stage"] for rows in rows_by_part.values() for r in rows if r["disturbed_turns"]]
     if disturbed:
@@ -243,7 +260,7 @@ def on_gpu(options):
     lines = [f"{name}. Medians of {options.rounds} alternated rounds, ms (ratio to PyTorch eager).", ""]
     lines += ["| stage | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
     for title, stage in (s for s in GPU_STAGES if options.only in s[0]):
-        sides = [Side(command, stage, settings) for command, settings in kinds.values()]
+        sides = [Side(command, stage, options.threads, settings) for command, settings in kinds.values()]
         for _ in range(options.rounds):
             for side in sides:
                 side.turn()
@@ -259,6 +276,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side (default 7)")
     parser.add_argument("--only", default="", help="only stages whose name contains this")
+    parser.add_argument("--threads", type=int, default=2, help="of each side (default 2)")
     parser.add_argument("--gpu", action="store_true", help="on a GPU instead")
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
@@ -270,13 +288,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         make_case(pathlib.Path(folder))
         ours, theirs = [ours, folder], [*theirs, "--serve", folder]
-        peak, rows = sgemm_peak(theirs, options.rounds), {}
+        peak, rows = sgemm_peak(theirs, options.rounds, options.threads), {}
         for part, stages in STAGES.items():
             for stage in (s for s in stages if options.only in s[0]):
-                rows.setdefault(part, []).append(compare(ours, theirs, stage, options.rounds))
+                row = compare(ours, theirs, stage, options.rounds, options.threads)
+                rows.setdefault(part, []).append(row)
                 # After each stage: an interrupted run leaves what it has.
                 (OUT / "torch.json").write_text(json.dumps(sum(rows.values(), []), indent=1) + "\n")
-                (OUT / "torch.md").write_text(table(rows, peak, options.rounds))
+                (OUT / "torch.md").write_text(table(rows, peak, options.rounds, options.threads))
     print(f"wrote {OUT / 'torch.json'} and torch.md")
 
 

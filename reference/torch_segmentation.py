@@ -100,6 +100,18 @@ class Attention(nn.Module):
         self.heads, self.window, self.shift, self.corrected = heads, window, shift, corrected
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 3, heads))
         self.qkv, self.proj = nn.Linear(c, 3 * c), nn.Linear(c, c)
+        self.constants = {}  # by the volume's sides
+
+    def index_and_mask(self, sides, window, padded, shift, part):
+        """Entries of the table [tokens, tokens], and -100 for tokens of other regions [windows, 1, tokens, tokens]."""
+        if sides not in self.constants:
+            count = window[0] * window[1] * window[2]
+            full = relative_index([self.window] * 3, self.window)[:count, :count]
+            index = relative_index(window, self.window) if self.corrected else full
+            ids = part(self.regions(padded, window, shift)[None, ..., None])[..., 0]
+            mask = (ids[:, None, :, None] != ids[:, None, None, :]) * -100.0
+            self.constants[sides] = index, mask if any(shift) else None
+        return self.constants[sides]
 
     def regions(self, padded, window, shift):
         ids = torch.zeros(1, 1, 1, dtype=torch.long)
@@ -130,14 +142,10 @@ class Attention(nn.Module):
         tokens = part(x)
         count = window[0] * window[1] * window[2]
         q, k, v = self.qkv(tokens).reshape(-1, count, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        full = relative_index([self.window] * 3, self.window)[:count, :count]
-        index = relative_index(window, self.window) if self.corrected else full
-        bias = self.relative_position_bias_table[index].permute(2, 0, 1)
-        scores = q * (c // self.heads) ** -0.5 @ k.transpose(-1, -2) + bias
-        ids = part(self.regions(padded, window, shift)[None, ..., None])[..., 0]
-        mask = (ids[:, :, None] != ids[:, None, :]) * -100.0
-        scores = scores.view(b, len(ids), *scores.shape[1:]) + mask[None, :, None]
-        y = scores.flatten(0, 1).softmax(-1) @ v
+        index, mask = self.index_and_mask(tuple(sides), window, padded, shift, part)
+        bias = self.relative_position_bias_table[index].permute(2, 0, 1)[None]
+        added = bias if mask is None else (bias + mask).repeat(b, 1, 1, 1)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=added)
         y = join(self.proj(y.transpose(1, 2).reshape(-1, count, c))).roll(shift, (1, 2, 3))
         return y[:, : sides[0], : sides[1], : sides[2]]
 
@@ -221,22 +229,22 @@ class SwinUnetr(nn.Module):
         return self.out(self.decoder1(y, self.encoder1(x)))
 
 
-def check(path):
-    """Prints the largest difference to the golden outputs of 64^3."""
+def difference(path):
+    """The largest difference to the golden outputs of 64^3."""
     from safetensors.numpy import load_file
 
     import torch_models as models
 
-    want, swin = load_file(path), "swin" in path
+    want, swin = load_file(path), "swin" in str(path)
     net = models.fill_by_rule(SwinUnetr() if swin else NnUnet())
     x = models.hash_sym(f"golden/seg/{'swinunetr' if swin else 'nnunet'}64", (1, 1, 64, 64, 64)) * 0.5 + 0.5
     with torch.no_grad():
         y = net(x)[:, :, ::2, ::2, ::2]
-    print(path, "differs by", (y - torch.from_numpy(want["out64_strided2"])).abs().max().item())
+    return (y - torch.from_numpy(want["out64_strided2"])).abs().max().item()
 
 
 if __name__ == "__main__":
     import sys
 
     for path in sys.argv[1:]:
-        check(path)
+        print(path, "differs by", difference(path))

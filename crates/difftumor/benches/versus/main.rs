@@ -10,8 +10,10 @@ mod layers;
 mod networks;
 mod training;
 mod voxels;
+mod windows;
 
 use burn::tensor::{Device, Distribution, Tensor};
+use difftumor::segmentation::{Architecture, Backbone};
 use layers::{gradients, inference, layer};
 use networks::network;
 use std::hint::black_box;
@@ -20,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use training::train;
 use voxels::voxels;
+use windows::windows;
 
 /// As in the binary.
 #[global_allocator]
@@ -48,6 +51,17 @@ fn sides(text: &str) -> [usize; 3] {
     all.try_into().unwrap_or_else(|_| panic!("{text:?} are not three sides"))
 }
 
+/// A segmentation network of the published sizes.
+fn segmentation(name: &str) -> Option<Backbone> {
+    let architecture = match name {
+        "unet" => Architecture::Unet,
+        "nnunet" => Architecture::Nnunet,
+        "swinunetr" => Architecture::SwinUnetr,
+        _ => return None,
+    };
+    Some(architecture.published())
+}
+
 fn run(mut f: impl FnMut() -> Tensor<5> + 'static) -> Run {
     Box::new(move || drop(black_box(f())))
 }
@@ -57,6 +71,7 @@ fn prepare(stage: &str, case: Option<&Path>) -> Run {
     let found = match (parts[0], case) {
         ("ct", Some(case)) => voxels(parts[1], case),
         ("train", _) => train(parts[1]),
+        ("windows", _) => windows(parts[1], number(parts[2])),
         ("grad", _) => layer(parts[1], &parts[2..], &device().autodiff()).map(gradients),
         (kind, _) => layer(kind, &parts[1..], &device()).map(inference).or_else(|| network(stage)),
     };

@@ -1,5 +1,5 @@
 //! One training step at batch 1: forward, gradients, optimiser.
-use super::{Run, device, random};
+use super::{Run, device, random, segmentation};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor};
@@ -8,7 +8,7 @@ use difftumor::autoencoder::objective::reconstruct;
 use difftumor::diffusion::objective::{Objective, denoising_loss};
 use difftumor::diffusion::{DiffusionConfig, Schedule};
 use difftumor::nn::optim::{AdamConfig, WeightDecay};
-use difftumor::segmentation::{UnetConfig, dice_ce};
+use difftumor::segmentation::dice_ce;
 
 fn steps<M: Module + 'static>(
     model: M,
@@ -53,15 +53,13 @@ pub fn train(network: &str) -> Option<Run> {
                 )
             })
         }
-        "unet" => {
+        name => {
+            let network = segmentation(name)?.init(&device);
             let x = random([1, 1, 96, 96, 96], &device);
             let labels = Tensor::<1, Int>::arange(0..96 * 96 * 96, &device).remainder_scalar(3);
             let labels = labels.reshape([1, 96, 96, 96]);
             let adamw = AdamConfig { weight_decay: WeightDecay::Decoupled(0.01), ..adam };
-            steps(UnetConfig::default().init(&device), adamw, 2e-4, move |m| {
-                dice_ce(m.forward(x.clone()), labels.clone())
-            })
+            steps(network, adamw, 2e-4, move |m| dice_ce(m.forward(x.clone()), labels.clone()))
         }
-        _ => return None,
     })
 }
