@@ -2,7 +2,8 @@
 
     python reference/training_curves.py OUT.png LABEL=RUN[,RUN…] …
 
-Runs behind one label went on from each other (--init); their times are added. Needs matplotlib.
+Runs behind one label went on from each other (--init); their times are added, which are those of the steps without
+validations and checkpoints. Needs matplotlib.
 """
 
 import json

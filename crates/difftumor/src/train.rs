@@ -16,12 +16,15 @@ pub mod cache;
 pub mod checkpoint;
 pub mod crops;
 mod events;
+mod key;
 pub mod learning_rate;
 pub mod log;
 pub mod pictures;
 pub mod prefetch;
+pub mod prepared;
 pub mod scans;
 pub mod settings;
+mod store;
 pub mod tumors;
 
 use crate::error::{Error, Result};
@@ -88,8 +91,10 @@ pub struct TrainingPlace {
     pub device: Device,
     /// Threads that make batches ahead.
     pub threads: usize,
-    /// Memory for prepared scans.
-    pub cache_bytes: usize,
+    /// Where prepared scans are kept, if not beside the Run.
+    pub cache: Option<PathBuf>,
+    /// Room for them; 0 keeps none.
+    pub cache_bytes: u64,
     /// Terms under which the weights may be used, for the Run's description.
     pub licence: String,
 }
@@ -98,6 +103,13 @@ impl TrainingPlace {
     /// The folder of records, checkpoints and settings.
     pub fn records(&self) -> PathBuf {
         self.run.join("training")
+    }
+
+    /// The folder of prepared scans: beside the Run, so that Runs of one folder (those of a cross-validation, say) share it, and
+    /// no scan of a patient lies in a Run that is passed on.
+    pub fn prepared(&self) -> PathBuf {
+        let beside = || std::path::absolute(&self.run).unwrap_or_else(|_| self.run.clone());
+        self.cache.clone().unwrap_or_else(|| beside().with_file_name("prepared-scans"))
     }
 
     /// Makes the folders and writes the settings and the names of the scans, or compares them with those that the training

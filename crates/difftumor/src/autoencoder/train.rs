@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::nn::state;
 use crate::run::{Model, NewRun, Run, Training};
 use crate::train::TrainingPlace;
+use crate::train::cache::Folder;
 use crate::train::crops;
 use crate::train::log::{Log, Means, Pace, Progress};
 use crate::train::prefetch::Prefetch;
@@ -50,21 +51,22 @@ pub fn train(
         None => (Learner::new(settings, &device)?.start_from(settings, place.init.as_deref())?, 1),
         Some(checkpoint) => (Learner::restore(settings, &device, &checkpoint)?, checkpoint.step + 1),
     };
-    let scans = cache(data.scans.clone(), data.organs.clone(), settings.crops.side_vox, place.cache_bytes);
-    let fixed = validation_crops(&data, settings, place.cache_bytes)?;
+    let folder = Folder::of(place);
+    let scans = cache(data.scans.clone(), data.organs.clone(), settings.crops.side_vox, &folder);
+    let fixed = validation_crops(&data, settings, &folder)?;
     let (crops, seed) = (settings.crops, settings.seed);
     let mut batches = Prefetch::new(first, settings.steps, place.threads, move |step| {
         crops::batch(&scans, &crops, seed, step)
     });
     let mut log = Log::open(&place.records(), first - 1, settings.steps)?;
-    let (mut means, mut pace) = (Means::default(), Pace::start());
+    let (mut means, mut pace) = (Means::default(), Pace::default());
     for step in first..=settings.steps {
-        let batch = batches.take()?;
-        means.add(&learner.step(settings, &device, step, &batch)?);
+        let batch = pace.wait(|| batches.take())?;
+        means.add(&pace.step(|| learner.step(settings, &device, step, &batch))?);
         let last = step == settings.steps;
         if last || step.is_multiple_of(settings.output.record_every) {
             let mut metrics = means.take();
-            metrics.extend(pace.since(step + 1 - first, batches.waited()));
+            metrics.extend(pace.take());
             watch(&log.record(step, &metrics)?);
         }
         if last || step.is_multiple_of(settings.output.validate_every) {

@@ -60,7 +60,10 @@ struct Common {
     /// Threads that make batches ahead
     #[arg(long, value_name = "N", default_value_t = 2)]
     threads: usize,
-    /// Memory for prepared scans, in GB
+    /// Folder of prepared scans, which trainings may share, also at the same time [default: prepared-scans beside RUN]
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// Room for prepared scans on the disk, in GB: about 0.4 for an abdomen; 0 keeps none
     #[arg(long, value_name = "GB", default_value_t = 8.0)]
     cache_gb: f64,
     /// Where the model is trained: cpu, or wgpu[:n] in builds with GPUs
@@ -252,7 +255,8 @@ impl Common {
             init: self.init.clone(),
             device: device::parse(&self.device).map_err(bad)?,
             threads: self.threads,
-            cache_bytes: (self.cache_gb * 1e9) as usize,
+            cache: self.cache.clone(),
+            cache_bytes: (self.cache_gb * 1e9) as u64,
             licence: self.licence.clone(),
         })
     }

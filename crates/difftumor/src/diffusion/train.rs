@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::nn::state;
 use crate::run::{Model, NewRun, Run, Tensors, Training};
 use crate::train::TrainingPlace;
+use crate::train::cache::Folder;
 use crate::train::log::{Log, Means, Pace, Progress};
 use crate::train::prefetch::Prefetch;
 use crate::train::settings::resolved;
@@ -64,12 +65,12 @@ pub fn train(
         }
     };
     let inner = autoencoder_run.to_new()?;
-    let side = settings.crops.side_vox;
+    let (side, folder) = (settings.crops.side_vox, Folder::of(place));
     let encoder = |cases: &[CaseSource]| -> Result<Encoder> {
         Ok(Encoder {
             autoencoder: Autoencoder::open(&autoencoder_run, &place.device)?,
             device: place.device.clone(),
-            cases: tumors::cache(cases.to_vec(), data.labels, side, place.cache_bytes),
+            cases: tumors::cache(cases.to_vec(), data.labels, side, &folder),
             crops: settings.crops,
             scale: settings.model.scale,
             seed: settings.seed,
@@ -84,14 +85,14 @@ pub fn train(
     });
     let schedule = Schedule::cosine(settings.model.timesteps);
     let mut log = Log::open(&place.records(), first - 1, settings.steps)?;
-    let (mut means, mut pace) = (Means::default(), Pace::start());
+    let (mut means, mut pace) = (Means::default(), Pace::default());
     for step in first..=settings.steps {
-        let batch = batches.take()?;
-        means.add(&learner.step(settings, &schedule, &device, step, &batch)?);
+        let batch = pace.wait(|| batches.take())?;
+        means.add(&pace.step(|| learner.step(settings, &schedule, &device, step, &batch))?);
         let last = step == settings.steps;
         if last || step.is_multiple_of(settings.output.record_every) {
             let mut metrics = means.take();
-            metrics.extend(pace.since(step + 1 - first, batches.waited()));
+            metrics.extend(pace.take());
             watch(&log.record(step, &metrics)?);
         }
         if last || step.is_multiple_of(settings.output.validate_every) {

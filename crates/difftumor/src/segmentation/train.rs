@@ -2,6 +2,7 @@
 mod augment;
 mod items;
 mod learner;
+mod order;
 mod pool;
 mod scans;
 mod settings;
@@ -9,6 +10,7 @@ mod validation;
 
 pub use augment::{Augmentation, Shares};
 pub use items::SegmentationCrops;
+pub use order::HealthyShare;
 pub use pool::PoolSettings;
 pub use scans::LabelledCase;
 pub use settings::{PaintedBy, SegmentationTraining, SizeSetting, SyntheticShare};
@@ -19,14 +21,17 @@ use crate::nn::state;
 use crate::run::{Model, NewRun, Run, Tensors, Training};
 use crate::synthesis::{Generator, SizeChoice, SynthesisOptions, Synthesizer};
 use crate::train::TrainingPlace;
+use crate::train::cache::Folder;
 use crate::train::log::{Log, Means, Pace, Progress};
 use crate::train::prefetch::Prefetch;
 use crate::train::require;
 use crate::train::settings::resolved;
 use items::{Item, Items, Tumors};
 use learner::Learner;
+use order::Order;
 use pool::Pool;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use validation::Validation;
 
 /// What the training learns from.
@@ -60,28 +65,23 @@ pub fn train(
         None => (Learner::new(settings, &device).start_from(place.init.as_deref())?, 1),
         Some(checkpoint) => (Learner::restore(settings, &device, &checkpoint)?, checkpoint.step + 1),
     };
-    let side = settings.crops.side_vox;
-    let validation = Validation::new(data.validation, side, settings.validation_overlap, place.cache_bytes);
-    let items = Items {
-        scans: scans::cache(data.cases, side, place.cache_bytes),
-        crops: settings.crops,
-        augmentation: settings.augmentation,
-        tumors: data.generator.map(|generator| tumors(settings, generator)),
-        seed: settings.seed,
-    };
+    let (side, folder) = (settings.crops.side_vox, Folder::of(place));
+    let validation = Validation::new(data.validation, side, settings.validation_overlap, &folder);
+    let items = Arc::new(items(settings, data.cases, data.generator, &folder, first));
+    let _painter = items.paint_ahead();
     let batch = settings.batch as u64;
     let mut batches = Prefetch::new(first, settings.steps, place.threads, move |step| {
         ((step - 1) * batch..step * batch).map(|n| items.item(n)).collect::<Result<Vec<Item>>>()
     });
     let mut log = Log::open(&place.records(), first - 1, settings.steps)?;
-    let (mut means, mut pace) = (Means::default(), Pace::start());
+    let (mut means, mut pace) = (Means::default(), Pace::default());
     for step in first..=settings.steps {
-        let batch = batches.take()?;
-        means.add(&learner.step(settings, &device, step, &batch)?);
+        let batch = pace.wait(|| batches.take())?;
+        means.add(&pace.step(|| learner.step(settings, &device, step, &batch))?);
         let last = step == settings.steps;
         if last || step.is_multiple_of(settings.output.record_every) {
             let mut metrics = means.take();
-            metrics.extend(pace.since(step + 1 - first, batches.waited()));
+            metrics.extend(pace.take());
             watch(&log.record(step, &metrics)?);
         }
         if last || step.is_multiple_of(settings.output.validate_every) {
@@ -117,6 +117,16 @@ fn check(settings: &SegmentationTraining, data: &SegmentationData) -> Result<()>
         "annotated cases, or healthy ones and synthetic tumors",
         format!("{healthy} healthy ones, without synthetic tumors"),
     )?;
+    let there = match settings.healthy_share {
+        HealthyShare::Listed => true,
+        HealthyShare::Share(share) => (share == 0.0 || healthy > 0) && (share == 1.0 || annotated > 0),
+    };
+    require(
+        there,
+        "healthy_share",
+        "\"listed\", or cases of both kinds (0 for annotated ones alone, 1 for healthy ones alone)",
+        format!("{annotated} annotated and {healthy} healthy cases"),
+    )?;
     if let Some(generator) = &data.generator {
         synthesis_options(settings).check(generator)?;
     }
@@ -138,11 +148,30 @@ fn synthesis_options(settings: &SegmentationTraining) -> SynthesisOptions {
     }
 }
 
-fn tumors(settings: &SegmentationTraining, generator: Generator) -> Tumors {
-    Tumors {
+/// Where items come from, in a training whose next step is `first`.
+fn items(
+    settings: &SegmentationTraining,
+    cases: Vec<LabelledCase>,
+    generator: Option<Generator>,
+    folder: &Folder,
+    first: u64,
+) -> Items {
+    let order = Order::new(cases.iter().map(|c| c.healthy), settings.healthy_share, settings.seed);
+    let share = settings.synthesis.share;
+    let made = (first - 1) * settings.batch as u64;
+    let needed = items::needed(&order, share, made);
+    let tumors = |generator| Tumors {
         synthesizer: Synthesizer { options: synthesis_options(settings), generator },
-        share: settings.synthesis.share,
-        pool: Pool::new(settings.synthesis.pool),
+        share,
+        pool: Pool::new(settings.synthesis.pool, needed),
+    };
+    Items {
+        scans: scans::cache(cases, settings.crops.side_vox, folder),
+        order,
+        crops: settings.crops,
+        augmentation: settings.augmentation,
+        tumors: generator.map(tumors),
+        seed: settings.seed,
     }
 }
 

@@ -81,25 +81,26 @@ fn permutation(n: usize, seed: u64, pass: u64) -> Vec<usize> {
 }
 
 fn draw(scan: &PreparedScan, settings: &CropSettings, draws: &mut impl Draws) -> (Array3<f32>, [usize; 3]) {
-    let shape = [scan.image.dim().0, scan.image.dim().1, scan.image.dim().2];
+    let (image, labelled) = (scan.image(), scan.labelled());
+    let shape = <[usize; 3]>::from(image.dim());
     let flat = |i: usize| [i / (shape[1] * shape[2]), i / shape[2] % shape[1], i % shape[2]];
-    let on_label = draws.uniform(0.0, 1.0) < settings.labelled_share && !scan.labelled.is_empty();
+    let on_label = draws.uniform(0.0, 1.0) < settings.labelled_share && !labelled.is_empty();
     let centre = if on_label {
-        flat(scan.labelled[draws.index(scan.labelled.len())] as usize)
+        flat(labelled[draws.index(labelled.len())] as usize)
     } else {
-        let mut centre = flat(draws.index(scan.image.len()));
+        let mut centre = flat(draws.index(image.len()));
         for _ in 0..TRIES {
-            if scan.image[centre] > -1.0 {
+            if image[centre] > -1.0 {
                 break;
             }
-            centre = flat(draws.index(scan.image.len()));
+            centre = flat(draws.index(image.len()));
         }
         centre
     };
     let side = settings.side_vox;
     let start: [usize; 3] = std::array::from_fn(|a| centre[a].saturating_sub(side / 2).min(shape[a] - side));
     let [x, y, z] = start.map(|v| v..v + side);
-    let crop = scan.image.slice(s![x, y, z]).to_owned();
+    let crop = image.slice(s![x, y, z]).to_owned();
     let turns = match draws.uniform(0.0, 1.0) < settings.rotated_share {
         true => 1 + draws.index(3),
         false => 0,
@@ -120,6 +121,7 @@ pub fn rotated<T: Clone>(crop: Array3<T>, quarter_turns: usize) -> Array3<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prepared::Arrays;
     use super::*;
 
     #[test]
@@ -136,9 +138,12 @@ mod tests {
     fn labelled_voxels_are_in_the_middle_and_air_is_avoided() {
         let image = Array3::from_shape_fn((40, 30, 30), |(x, ..)| if x < 20 { -1.0 } else { 0.5 });
         let settings = CropSettings { side_vox: 8, rotated_share: 0.0, ..CropSettings::default() };
-        let bare = PreparedScan { id: "a".into(), image: image.clone(), labelled: vec![] };
         let label = (10 * 30 + 11) * 30 + 12;
-        let with = PreparedScan { id: "b".into(), image, labelled: vec![label] };
+        let scan = |labelled| PreparedScan {
+            id: "a".into(),
+            prepared: Arrays { image: image.clone(), labels: None, lists: [labelled, vec![]] }.into(),
+        };
+        let (bare, with) = (scan(vec![]), scan(vec![label]));
         let mut on_label = 0;
         for i in 0..200 {
             let (crop, start) = draw(&bare, &settings, &mut Stream::new(1, i, "x", 0));

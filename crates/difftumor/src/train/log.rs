@@ -45,27 +45,43 @@ impl Means {
     }
 }
 
-/// How fast the steps are made.
+/// How fast steps are made, and how long they wait for batches. What lies between steps (validations, checkpoints, during which
+/// batches are made ahead) does not count, nor does the first batch, which nothing can have made ahead.
+#[derive(Debug, Default)]
 pub struct Pace {
-    at: Instant,
+    begun: bool,
     steps: u64,
     waited: Duration,
+    worked: Duration,
 }
 
 impl Pace {
-    /// Begins with the first step.
-    pub fn start() -> Self {
-        Self { at: Instant::now(), steps: 0, waited: Duration::ZERO }
+    /// Takes a batch.
+    pub fn wait<T>(&mut self, take: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let batch = take();
+        if std::mem::replace(&mut self.begun, true) {
+            self.waited += start.elapsed();
+        }
+        batch
     }
 
-    /// Seconds for each step since the last call, and the share of that time in which the model waited for batches;
-    /// `steps` and `waited` are those since the start.
-    pub fn since(&mut self, steps: u64, waited: Duration) -> [(&'static str, f64); 2] {
-        let seconds = self.at.elapsed().as_secs_f64();
-        let made = steps.saturating_sub(self.steps).max(1) as f64;
-        let share = (waited - self.waited).as_secs_f64() / seconds.max(1e-9);
-        *self = Self { at: Instant::now(), steps, waited };
-        [("step_s", seconds / made), ("waited_share", share)]
+    /// Makes a step.
+    pub fn step<T>(&mut self, make: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let made = make();
+        self.worked += start.elapsed();
+        self.steps += 1;
+        made
+    }
+
+    /// Seconds for each step since the last call, and the share of that time in which the model waited for batches.
+    pub fn take(&mut self) -> [(&'static str, f64); 2] {
+        let seconds = (self.waited + self.worked).as_secs_f64();
+        let share = self.waited.as_secs_f64() / seconds.max(1e-9);
+        let each = seconds / self.steps.max(1) as f64;
+        *self = Self { begun: self.begun, ..Self::default() };
+        [("step_s", each), ("waited_share", share)]
     }
 }
 
@@ -159,6 +175,20 @@ mod tests {
         means.add(&[("a", 2.0), ("b", 5.0)]);
         assert_eq!(means.take(), [("a", 1.5), ("b", 5.0)]);
         assert_eq!(means.take(), []);
+    }
+
+    #[test]
+    fn the_first_batch_and_what_lies_between_steps_do_not_count() {
+        let mut pace = Pace::default();
+        let of = |pace: &mut Pace| pace.take().map(|(_, value)| value);
+        pace.wait(|| std::thread::sleep(Duration::from_millis(20)));
+        assert_eq!(pace.step(|| 3), 3);
+        assert_eq!(of(&mut pace)[1], 0.0);
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(of(&mut pace), [0.0, 0.0]);
+        pace.wait(|| std::thread::sleep(Duration::from_millis(20)));
+        let [step_s, share] = of(&mut pace);
+        assert!(step_s >= 0.02 && share == 1.0, "{step_s} {share}");
     }
 
     #[test]

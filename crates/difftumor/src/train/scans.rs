@@ -1,6 +1,7 @@
-//! Scans as the networks of stages 1 and 2 see them, kept in memory as far as it reaches (paper E.1, E.2;
+//! Scans as the networks of stages 1 and 2 see them, prepared once (paper E.1, E.2;
 //! spec/autoencoder.md section 7): RAS, 1 mm, window −175..250 HU to −1..1.
-use super::cache::{Cache, Sized};
+use super::cache::{Cache, Folder, Inputs, Scan};
+use super::prepared::{Arrays, Prepared};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use difftumor_ct::intensity::HuWindow;
@@ -10,9 +11,10 @@ use difftumor_ct::orient::{AxisCodes, Reorientation};
 use difftumor_ct::patch::{Fill, spatial_pad};
 use difftumor_ct::resample::{Outside, linear, nearest};
 use difftumor_ct::{Grid, Mask, Volume};
-use ndarray::Array3;
+use ndarray::{Array3, ArrayView3};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A scan to train on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,15 +27,20 @@ pub struct TrainingScan {
     pub labels: Option<PathBuf>,
 }
 
-/// A scan in memory.
+/// A scan with what it is prepared for.
+#[derive(Debug)]
+pub struct Source {
+    scan: TrainingScan,
+    organs: Arc<[OrganSpec]>,
+    crop_vox: usize,
+}
+
+/// A scan that is ready.
 #[derive(Debug)]
 pub struct PreparedScan {
     /// The scan's name.
     pub id: String,
-    /// −1 to 1, `[x, y, z]` (RAS, 1 mm), at least as large as a crop.
-    pub image: Array3<f32>,
-    /// Flat indices of the voxels around which crops are wanted.
-    pub labelled: Vec<u32>,
+    pub(super) prepared: Prepared,
 }
 
 /// Scans given as files and folders, without labels. Ids are file names; of two equal ones the second is an error.
@@ -71,15 +78,48 @@ pub fn cache(
     scans: Vec<TrainingScan>,
     organs: Vec<OrganSpec>,
     crop_vox: usize,
-    limit_bytes: usize,
+    folder: &Folder,
 ) -> Cache<PreparedScan> {
-    let names = scans.iter().map(|s| s.id.clone()).collect();
-    Cache::new(names, limit_bytes, move |i| prepare(&scans[i], &organs, crop_vox))
+    let organs: Arc<[OrganSpec]> = organs.into();
+    let source = |scan| Source { scan, organs: organs.clone(), crop_vox };
+    Cache::new(scans.into_iter().map(source), folder)
 }
 
-impl Sized for PreparedScan {
-    fn bytes(&self) -> usize {
-        4 * (self.image.len() + self.labelled.len())
+impl PreparedScan {
+    /// −1 to 1, `[x, y, z]` (RAS, 1 mm), at least as large as a crop.
+    pub fn image(&self) -> ArrayView3<'_, f32> {
+        self.prepared.image()
+    }
+
+    /// Flat indices of the voxels around which crops are wanted.
+    pub fn labelled(&self) -> &[u32] {
+        self.prepared.list(0)
+    }
+}
+
+impl Scan for PreparedScan {
+    type Source = Source;
+
+    fn name(source: &Source) -> &str {
+        &source.scan.id
+    }
+
+    fn inputs(Source { scan, organs, crop_vox }: &Source) -> Inputs<'_> {
+        // Without labels organs do not matter.
+        let organs = if scan.labels.is_some() { organs } else { &[][..] };
+        let labels = scan.labels.as_deref();
+        Inputs {
+            how: format!("scan, {organs:?}, {crop_vox} voxels"),
+            files: [Some(scan.ct.as_path()), labels].into_iter().flatten().collect(),
+        }
+    }
+
+    fn prepare(Source { scan, organs, crop_vox }: &Source) -> Result<Arrays> {
+        prepare(scan, organs, *crop_vox)
+    }
+
+    fn new(source: &Source, prepared: Prepared) -> Self {
+        Self { id: source.scan.id.clone(), prepared }
     }
 }
 
@@ -100,7 +140,7 @@ pub fn read_at_1mm(ct: &Path) -> Result<Volume> {
     Ok(linear(&volume, &model_grid(&volume.grid())?, Outside::Edge)?)
 }
 
-fn prepare(scan: &TrainingScan, organs: &[OrganSpec], crop_vox: usize) -> Result<PreparedScan> {
+fn prepare(scan: &TrainingScan, organs: &[OrganSpec], crop_vox: usize) -> Result<Arrays> {
     let volume = NiftiImage::read(&scan.ct)?.to_volume()?;
     let grid = model_grid(&volume.grid())?;
     let mut image = linear(&volume, &grid, Outside::Edge)?;
@@ -119,7 +159,7 @@ fn prepare(scan: &TrainingScan, organs: &[OrganSpec], crop_vox: usize) -> Result
             mask.data.iter().enumerate().filter(|(_, v)| **v).map(|(i, _)| i as u32).collect()
         }
     };
-    Ok(PreparedScan { id: scan.id.clone(), image: image.data, labelled })
+    Ok(Arrays { image: image.data, labels: None, lists: [labelled, vec![]] })
 }
 
 /// Voxels of the organs with their tumors and cysts.

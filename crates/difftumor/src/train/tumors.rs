@@ -1,7 +1,8 @@
 //! Annotated tumors as the diffusion model learns from them (paper 3.2; spec/diffusion.md section 7): crops of the scan with
 //! the tumor's mask.
-use super::cache::{Cache, Sized};
+use super::cache::{Cache, Folder, Inputs, Scan};
 use super::crops::{rotated, turn};
+use super::prepared::{Arrays, Prepared};
 use super::scans::model_grid;
 use crate::dataset::CaseSource;
 use crate::error::{Error, Result};
@@ -52,22 +53,21 @@ impl Default for TumorLabels {
     }
 }
 
-/// A case in memory, 1 mm RAS.
+/// A case with what it is prepared for.
+#[derive(Debug)]
+pub struct Source {
+    case: CaseSource,
+    values: TumorLabels,
+    side_vox: usize,
+}
+
+/// A case that is ready, 1 mm RAS: the image from −1 to 1, at least as large as a crop, 1 where the tumor is, and flat indices of
+/// organ voxels (list 0) and of tumor voxels (list 1) that are not air.
+#[derive(Debug)]
 pub struct TumorScan {
     /// The case's id.
     pub id: String,
-    /// −1 to 1, at least as large as a crop.
-    image: Array3<f32>,
-    tumor: Array3<bool>,
-    /// Flat indices of organ and tumor voxels that are not air.
-    organ_vox: Vec<u32>,
-    tumor_vox: Vec<u32>,
-}
-
-impl Sized for TumorScan {
-    fn bytes(&self) -> usize {
-        5 * self.image.len() + 4 * (self.organ_vox.len() + self.tumor_vox.len())
-    }
+    prepared: Prepared,
 }
 
 /// A crop with its tumor mask, `[x, y, z]`.
@@ -85,13 +85,32 @@ pub fn cache(
     cases: Vec<CaseSource>,
     labels: TumorLabels,
     side_vox: usize,
-    limit_bytes: usize,
+    folder: &Folder,
 ) -> Cache<TumorScan> {
-    let names = cases.iter().map(|c| c.id.clone()).collect();
-    Cache::new(names, limit_bytes, move |i| prepare(&cases[i], labels, side_vox))
+    Cache::new(cases.into_iter().map(|case| Source { case, values: labels, side_vox }), folder)
 }
 
-fn prepare(case: &CaseSource, values: TumorLabels, side_vox: usize) -> Result<TumorScan> {
+impl Scan for TumorScan {
+    type Source = Source;
+
+    fn name(source: &Source) -> &str {
+        &source.case.id
+    }
+
+    fn inputs(Source { case, values, side_vox }: &Source) -> Inputs<'_> {
+        Inputs { how: format!("tumors, {values:?}, {side_vox} voxels"), files: vec![&case.ct, &case.labels] }
+    }
+
+    fn prepare(Source { case, values, side_vox }: &Source) -> Result<Arrays> {
+        prepare(case, *values, *side_vox)
+    }
+
+    fn new(source: &Source, prepared: Prepared) -> Self {
+        Self { id: source.case.id.clone(), prepared }
+    }
+}
+
+fn prepare(case: &CaseSource, values: TumorLabels, side_vox: usize) -> Result<Arrays> {
     let volume = NiftiImage::read(&case.ct)?.to_volume()?;
     let labels = NiftiImage::read(&case.labels)?.to_labels()?;
     let (ct_name, labels_name) = (case.ct.display().to_string(), case.labels.display().to_string());
@@ -126,8 +145,8 @@ fn prepare(case: &CaseSource, values: TumorLabels, side_vox: usize) -> Result<Tu
             hint,
         ));
     }
-    let tumor = labels.mapv(|l| l == values.tumor);
-    Ok(TumorScan { id: case.id.clone(), image, tumor, organ_vox, tumor_vox })
+    let tumor = labels.mapv(|l| u8::from(l == values.tumor));
+    Ok(Arrays { image, labels: Some(tumor), lists: [organ_vox, tumor_vox] })
 }
 
 /// Which crop an item of a batch is: the case, and the number of its stream of draws.
@@ -148,10 +167,12 @@ pub fn choose(
 /// Crop number `number` of a case.
 pub fn crop(scan: &TumorScan, settings: &TumorCropSettings, seed: u64, number: u64) -> TumorCrop {
     let mut draws = Stream::new(seed, number, &scan.id, 0);
-    let shape = [scan.image.dim().0, scan.image.dim().1, scan.image.dim().2];
+    let (image, tumor) = (scan.prepared.image(), scan.prepared.labels());
+    let [organ_vox, tumor_vox] = [0, 1].map(|n| scan.prepared.list(n));
+    let shape = <[usize; 3]>::from(image.dim());
     let flat = |i: usize| [i / (shape[1] * shape[2]), i / shape[2] % shape[1], i % shape[2]];
-    let on_tumor = draws.uniform(0.0, 1.0) < settings.tumor_share || scan.organ_vox.is_empty();
-    let among = if on_tumor { &scan.tumor_vox } else { &scan.organ_vox };
+    let on_tumor = draws.uniform(0.0, 1.0) < settings.tumor_share || organ_vox.is_empty();
+    let among = if on_tumor { tumor_vox } else { organ_vox };
     let centre = flat(among[draws.index(among.len())] as usize);
     let side = settings.side_vox;
     let start: [usize; 3] = std::array::from_fn(|a| centre[a].saturating_sub(side / 2).min(shape[a] - side));
@@ -159,8 +180,8 @@ pub fn crop(scan: &TumorScan, settings: &TumorCropSettings, seed: u64, number: u
     let [x, y, z] = start.map(|v| v..v + side);
     let region = s![x, y, z];
     TumorCrop {
-        image: rotated(scan.image.slice(region).to_owned(), turns),
-        mask: rotated(scan.tumor.slice(region).to_owned(), turns),
+        image: rotated(image.slice(region).to_owned(), turns),
+        mask: rotated(tumor.slice(region).mapv(|t| t > 0), turns),
         origin: format!("{} at {start:?}", scan.id),
     }
 }
@@ -172,16 +193,12 @@ mod tests {
     fn scan() -> TumorScan {
         let image =
             Array3::from_shape_fn((40, 40, 40), |(x, y, z)| (x * 1600 + y * 40 + z) as f32 / 64_000.0);
-        let tumor =
-            Array3::from_shape_fn((40, 40, 40), |(x, y, z)| x == 20 && y == 21 && (22..24).contains(&z));
+        let tumor = Array3::from_shape_fn((40, 40, 40), |(x, y, z)| {
+            u8::from(x == 20 && y == 21 && (22..24).contains(&z))
+        });
         let index = |x: u32, y: u32, z: u32| (x * 40 + y) * 40 + z;
-        TumorScan {
-            id: "a".into(),
-            image,
-            tumor,
-            organ_vox: vec![index(3, 3, 3)],
-            tumor_vox: vec![index(20, 21, 22), index(20, 21, 23)],
-        }
+        let lists = [vec![index(3, 3, 3)], vec![index(20, 21, 22), index(20, 21, 23)]];
+        TumorScan { id: "a".into(), prepared: Arrays { image, labels: Some(tumor), lists }.into() }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::settings::AutoencoderTraining;
 use crate::autoencoder::Autoencoder;
 use crate::error::Result;
 use crate::tensor::{from_crop, to_crop};
+use crate::train::cache::Folder;
 use crate::train::crops::{self, CropSettings};
 use crate::train::pictures;
 use crate::train::scans::cache;
@@ -16,10 +17,10 @@ const FIXED_CROPS: usize = 6;
 pub(super) fn validation_crops(
     data: &AutoencoderData,
     settings: &AutoencoderTraining,
-    cache_bytes: usize,
+    folder: &Folder,
 ) -> Result<Vec<Array3<f32>>> {
     let scans = if data.validation.is_empty() { &data.scans } else { &data.validation };
-    let scans = cache(scans.clone(), vec![], settings.crops.side_vox, cache_bytes);
+    let scans = cache(scans.clone(), vec![], settings.crops.side_vox, folder);
     let how = CropSettings { scans: 1, per_scan: 1, rotated_share: 0.0, ..settings.crops };
     let mut crops = vec![];
     for k in 1..=FIXED_CROPS as u64 {

@@ -2,14 +2,15 @@
 //! tumor 2.
 use crate::dataset::CaseSource;
 use crate::error::{Error, Result};
-use crate::train::cache::{Cache, Sized};
+use crate::train::cache::{Cache, Folder, Inputs, Scan};
+use crate::train::prepared::{Arrays, Prepared};
 use crate::train::scans::model_grid;
 use difftumor_ct::Labels;
 use difftumor_ct::io::nifti::NiftiImage;
 use difftumor_ct::label::{LabelMap, OrganSpec};
 use difftumor_ct::patch::{Fill, spatial_pad};
 use difftumor_ct::resample::{Outside, linear, nearest};
-use ndarray::{Array3, Zip};
+use ndarray::{Array3, ArrayView3, Zip};
 
 /// Value of the organ in [`LabelledScan::labels`].
 pub const ORGAN: u8 = 1;
@@ -27,41 +28,65 @@ pub struct LabelledCase {
     pub healthy: bool,
 }
 
-/// A case in memory.
+/// A case and the crops that are cut from it.
+#[derive(Debug)]
+pub struct Source {
+    /// The case.
+    pub case: LabelledCase,
+    side_vox: usize,
+}
+
+/// A case that is ready.
 #[derive(Debug)]
 pub struct LabelledScan {
     /// The case's id.
     pub id: String,
     /// Name of the organ.
     pub organ: String,
-    /// HU at 1 mm, RAS, at least as large as a crop.
-    pub image_hu: Array3<f32>,
-    /// 0, [`ORGAN`] or [`TUMOR`].
-    pub labels: Array3<u8>,
-    /// Flat indices of organ and tumor.
-    pub foreground: Vec<u32>,
-    /// See [`LabelledCase::healthy`].
-    pub healthy: bool,
-}
-
-impl Sized for LabelledScan {
-    fn bytes(&self) -> usize {
-        5 * self.image_hu.len() + 4 * self.foreground.len()
-    }
+    prepared: Prepared,
 }
 
 /// A cache of the cases.
-pub fn cache(cases: Vec<LabelledCase>, side_vox: usize, limit_bytes: usize) -> Cache<LabelledScan> {
-    let names = cases.iter().map(|c| c.source.id.clone()).collect();
-    Cache::new(names, limit_bytes, move |i| LabelledScan::read(&cases[i], side_vox))
+pub fn cache(cases: Vec<LabelledCase>, side_vox: usize, folder: &Folder) -> Cache<LabelledScan> {
+    Cache::new(cases.into_iter().map(|case| Source { case, side_vox }), folder)
 }
 
 impl LabelledScan {
-    /// Reads a case. Cysts count as organ, as published.
+    /// HU at 1 mm, RAS, at least as large as a crop.
+    pub fn image_hu(&self) -> ArrayView3<'_, f32> {
+        self.prepared.image()
+    }
+
+    /// 0, [`ORGAN`] or [`TUMOR`].
+    pub fn labels(&self) -> ArrayView3<'_, u8> {
+        self.prepared.labels()
+    }
+
+    /// Flat indices of organ and tumor.
+    pub fn foreground(&self) -> &[u32] {
+        self.prepared.list(0)
+    }
+}
+
+impl Scan for LabelledScan {
+    type Source = Source;
+
+    fn name(source: &Source) -> &str {
+        &source.case.source.id
+    }
+
+    fn inputs(Source { case, side_vox }: &Source) -> Inputs<'_> {
+        Inputs {
+            how: format!("labelled, {:?}, healthy {}, {side_vox} voxels", case.organ, case.healthy),
+            files: vec![&case.source.ct, &case.source.labels],
+        }
+    }
+
+    /// Cysts count as organ, as published.
     ///
     /// # Errors
     /// When a file cannot be read, grids differ, the organ is not there, or a healthy case has tumors.
-    pub fn read(case: &LabelledCase, side_vox: usize) -> Result<Self> {
+    fn prepare(Source { case, side_vox }: &Source) -> Result<Arrays> {
         let volume = NiftiImage::read(&case.source.ct)?.to_volume()?;
         let name = case.source.ct.display().to_string();
         let organ = LabelMap::open(&case.source.labels)?.organ(&case.organ, Some((&volume.grid(), &name)))?;
@@ -83,7 +108,7 @@ impl LabelledScan {
         }
         let labels = Labels { data, affine: volume.affine };
         let grid = model_grid(&volume.grid())?;
-        let pad = [side_vox; 3];
+        let pad = [*side_vox; 3];
         let image = spatial_pad(&linear(&volume, &grid, Outside::Edge)?, pad, Fill::Minimum);
         let labels = spatial_pad(&nearest(&labels, &grid, Outside::Constant(0))?, pad, Fill::Constant(0));
         let labels = labels.data.mapv(|v| v as u8);
@@ -94,13 +119,10 @@ impl LabelledScan {
             let found = "none is left at 1 mm";
             return Err(Error::format(&case.source.labels, "organ", "voxels of the organ", found, hint));
         }
-        Ok(Self {
-            id: case.source.id.clone(),
-            organ: case.organ.name.clone(),
-            image_hu: image.data,
-            labels,
-            foreground,
-            healthy: case.healthy,
-        })
+        Ok(Arrays { image: image.data, labels: Some(labels), lists: [foreground, vec![]] })
+    }
+
+    fn new(Source { case, .. }: &Source, prepared: Prepared) -> Self {
+        Self { id: case.source.id.clone(), organ: case.organ.name.clone(), prepared }
     }
 }

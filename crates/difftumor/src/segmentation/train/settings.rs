@@ -1,6 +1,7 @@
 //! Settings of a segmentation model's training (paper App. E.2; spec/segmentation.md section 4, synthesis.md section 1).
 use super::augment::Augmentation;
 use super::items::SegmentationCrops;
+use super::order::HealthyShare;
 use super::pool::PoolSettings;
 use crate::error::Result;
 use crate::nn::optim::{AdamConfig, WeightDecay};
@@ -33,6 +34,9 @@ pub struct SegmentationTraining {
     pub learning_rate: LearningRate,
     /// Which network.
     pub model: Backbone,
+    /// How often healthy cases are drawn: `"listed"`, each as often as an annotated one (published: one list of all real training
+    /// scans and all healthy ones), or the share of items that are theirs.
+    pub healthy_share: HealthyShare,
     /// How crops are drawn.
     pub crops: SegmentationCrops,
     /// How crops are changed: `paper`, `code` or `off`.
@@ -117,6 +121,7 @@ impl Default for SegmentationTraining {
             weight_decay: 1e-5,
             learning_rate: LearningRate { rate: 2e-4, warmup_steps: 10_000, decay_steps: 190_000 },
             model: Architecture::Unet.published(),
+            healthy_share: HealthyShare::default(),
             crops: SegmentationCrops::default(),
             augmentation: Augmentation::Paper,
             synthesis: SyntheticShare::default(),
@@ -160,6 +165,12 @@ impl SegmentationTraining {
                 "crops.foreground_share",
                 "0 to 1",
                 self.crops.foreground_share.to_string(),
+            ),
+            (
+                !matches!(self.healthy_share, HealthyShare::Share(s) if !share(s)),
+                "healthy_share",
+                "0 to 1, or \"listed\"",
+                format!("{:?}", self.healthy_share),
             ),
             (share(self.synthesis.share), "synthesis.share", "0 to 1", self.synthesis.share.to_string()),
             (

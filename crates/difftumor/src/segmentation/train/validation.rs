@@ -4,7 +4,7 @@ use super::scans::{self, LabelledCase, LabelledScan, ORGAN, TUMOR};
 use crate::error::Result;
 use crate::segmentation::SegmentationNetwork;
 use crate::segmentation::sliding_window::{Logits, SlidingWindow};
-use crate::train::cache::Cache;
+use crate::train::cache::{Cache, Folder};
 use crate::train::pictures;
 use burn::tensor::Device;
 use difftumor_ct::components::{Connectivity, components};
@@ -51,9 +51,9 @@ impl Scores {
 }
 
 impl Validation {
-    pub(super) fn new(cases: Vec<LabelledCase>, side_vox: usize, overlap: f64, limit_bytes: usize) -> Self {
+    pub(super) fn new(cases: Vec<LabelledCase>, side_vox: usize, overlap: f64, folder: &Folder) -> Self {
         let window = SlidingWindow { roi_vox: [side_vox; 3], overlap, mirror: false };
-        Self { scans: scans::cache(cases, side_vox, limit_bytes), window }
+        Self { scans: scans::cache(cases, side_vox, folder), window }
     }
 
     /// `None` without cases.
@@ -83,12 +83,12 @@ impl Validation {
 
     fn scan(&self, scan: &LabelledScan, model: &SegmentationNetwork, device: &Device) -> OfScan {
         let window = HuWindow::default();
-        let image = scan.image_hu.mapv(|hu| window.to_unit(hu));
-        let foreground = bounding_box(&scan.labels.mapv(|l| l > 0)).expect("a labelled scan has an organ");
+        let image = scan.image_hu().mapv(|hu| window.to_unit(hu));
+        let foreground = bounding_box(&scan.labels().mapv(|l| l > 0)).expect("a labelled scan has an organ");
         let part = foreground.grown([MARGIN_VOX; 3], image.dim().into());
         let logits = self.window.run(&image, part, device, |x| model.forward(x), &|_, _| ());
         let VoxelBox { start: a, end: b } = part;
-        let truth = scan.labels.slice(s![a[0]..b[0], a[1]..b[1], a[2]..b[2]]).to_owned();
+        let truth = scan.labels().slice(s![a[0]..b[0], a[1]..b[1], a[2]..b[2]]).to_owned();
         OfScan::of(&truth, &classes(&logits))
     }
 }
