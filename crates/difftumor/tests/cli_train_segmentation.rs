@@ -98,6 +98,27 @@ fn four_steps_are_two_and_two_after_a_resume() {
 }
 
 #[test]
+fn crops_that_are_used_again_depend_on_neither_threads_nor_interruptions() {
+    let p = Place::new();
+    let inputs = [&["--cases", text(&p.annotated)][..], &p.healthy()].concat();
+    let of =
+        |threads: &'static str, more: &[&'static str]| [&inputs[..], &["--threads", threads], more].concat();
+    let with = |steps| {
+        ["synthesis.pool.reuse=2", "synthesis.pool.size=3", "synthesis.share=1", "healthy_share=0.75", steps]
+    };
+    assert_eq!(p.train("whole", &with("steps=8"), &of("1", &[])).0, 0);
+    assert_eq!(p.train("parts", &with("steps=5"), &of("3", &[])).0, 0);
+    let (code, told) = p.train("parts", &with("steps=8"), &of("2", &["--resume"]));
+    assert_eq!(code, 0, "{told}");
+    let checkpoint = |run: &str| p.dir.path().join(run).join("training/checkpoints/000000008");
+    assert_same(&checkpoint("whole"), &checkpoint("parts"));
+    assert_eq!(p.metric("whole", "loss"), p.metric("parts", "loss"));
+    // 12 of 16 items are of healthy cases, and get tumors where one finds a place.
+    let synthetic: f64 = p.metric("whole", "synthetic_share").iter().sum();
+    assert!((2.0..=6.0).contains(&synthetic), "{synthetic}");
+}
+
+#[test]
 fn it_learns_to_find_tumors_that_it_was_never_shown() {
     let p = Place::new();
     // Healthy scans alone: all tumors are synthetic.
@@ -138,6 +159,11 @@ fn impossible_trainings_are_refused() {
         (&["augmentation=some"], &annotated, 2, "some"),
         (&["model.backbone=vnet"], &annotated, 2, "vnet"),
         (&["synthesis.share=0"], &healthy, 1, "cases with tumors"),
+        (&["synthesis.pool.reuse=0"], &healthy, 2, "synthesis.pool"),
+        (&["healthy_share=1.5"], &healthy, 2, "healthy_share"),
+        (&["healthy_share=some"], &healthy, 2, "healthy_share=some"),
+        (&["healthy_share=0.5"], &annotated, 1, "2 annotated and 0 healthy cases"),
+        (&["healthy_share=0.5"], &healthy, 1, "0 annotated and 2 healthy cases"),
         (&[], &[&annotated[..], &["--model", "x"]].concat(), 2, "--model"),
         (
             &[],
