@@ -10,7 +10,8 @@ use std::hint::black_box;
 pub fn windows(name: &str, side: usize) -> Option<Run> {
     let device: Device = device();
     let network = segmentation(name)?.init(&device);
-    let image = Array3::from_shape_fn([side; 3], |(x, y, z)| ((7 * x + 13 * y + 29 * z) % 101) as f32 / 100.0);
+    let image =
+        Array3::from_shape_fn([side; 3], |(x, y, z)| ((7 * x + 13 * y + 29 * z) % 101) as f32 / 100.0);
     let whole = VoxelBox { start: [0; 3], end: [side; 3] };
     Some(Box::new(move || {
         let logits = SlidingWindow::default().run(&image, whole, &device, |x| network.forward(x), &|_, _| ());
