@@ -57,8 +57,14 @@ impl Affine {
         std::array::from_fn(|c| (0..3).map(|r| self.0[r][c].powi(2)).sum::<f64>().sqrt())
     }
 
-    /// The voxel axis that runs most nearly along the body, across axial slices.
-    pub fn slice_axis(&self) -> usize {
+    /// Standard deviations, in voxels, of a Gaussian blur within axial slices: none along the voxel axis that runs most nearly along the
+    /// body.
+    pub fn blur_in_slices_vox(&self, sigma_mm: f64) -> [f64; 3] {
+        let (spacing_mm, across) = (self.spacing_mm(), self.slice_axis());
+        std::array::from_fn(|a| if a == across { 0.0 } else { sigma_mm / spacing_mm[a] })
+    }
+
+    fn slice_axis(&self) -> usize {
         let spacing_mm = self.spacing_mm();
         let along = |axis: &usize| (self.0[2][*axis] / spacing_mm[*axis]).abs();
         (0..3).max_by(|a, b| along(a).total_cmp(&along(b))).unwrap_or(2)
@@ -151,6 +157,7 @@ mod tests {
     fn slices_lie_across_the_body() {
         let mut tilted = Affine::from_spacing_mm([0.7, 0.7, 5.0]);
         assert_eq!(tilted.slice_axis(), 2);
+        assert_eq!(tilted.blur_in_slices_vox(1.4), [2.0, 2.0, 0.0]);
         // Gantry tilt of 20 degrees: rows climb, and yet they are not what runs along the body.
         (tilted.0[1][1], tilted.0[2][1]) = (0.66, 0.24);
         assert_eq!(tilted.slice_axis(), 2);

@@ -80,7 +80,7 @@ impl Site<'_> {
         let within = HuStatistics::of(&hu, &core)?;
         let around_hu = HuStatistics::of(&hu, &around).filter(|s| s.voxels >= LEAST_VOXELS);
         let contrast_hu = around_hu.map(|o| within.mean_hu - o.mean_hu);
-        let (texture_places, elsewhere) = self.texture_elsewhere(&core, b.start);
+        let texture = around_hu.and_then(|_| self.texture(&hu, &core, &around, b.start));
         let volume_mm3 = count(&inside) as f64 * self.ct.affine.determinant().abs();
         Some(Appearance {
             equivalent_diameter_mm: 2.0 * (3.0 * volume_mm3 / (4.0 * std::f64::consts::PI)).cbrt(),
@@ -89,27 +89,40 @@ impl Site<'_> {
             around_hu: around_hu.map(|s| s.mean_hu),
             around_sd_hu: around_hu.map(|s| s.sd_hu),
             contrast_hu,
-            texture_ratio: around_hu.and_then(|_| {
-                let tumor = bands(&hu, &core, &self.ct.affine)?;
-                let organ = elsewhere.or_else(|| bands(&hu, &around, &self.ct.affine))?;
-                let ratio: [f64; 3] = std::array::from_fn(|i| tumor[i] / organ[i]);
-                ratio.iter().all(|r| r.is_finite()).then_some(ratio)
-            }),
-            texture_places,
+            texture_ratio: texture.map(|(ratio, _)| ratio),
+            texture_places: texture.map_or(0, |(_, places)| places),
             edge_mm: contrast_hu
                 .filter(|c| c.abs() >= LEAST_CONTRAST_HU)
                 .and_then(|_| edge_mm(&hu, &signed_mm, &inside, &tissue)),
         })
     }
 
-    /// The organ's texture, measured with the tumor's outline in other places, and their number.
-    fn texture_elsewhere(&self, core: &Array3<bool>, start: [usize; 3]) -> (usize, Option<[f64; 3]>) {
-        let Some(own) = bounding_box(core) else { return (0, None) };
+    /// See [`Appearance::texture_ratio`] and [`Appearance::texture_places`]. `hu` begins at voxel `start` of the scan.
+    fn texture(
+        &self,
+        hu: &Array3<f32>,
+        core: &Array3<bool>,
+        around: &Array3<bool>,
+        start: [usize; 3],
+    ) -> Option<([f64; 3], usize)> {
+        let tumor = bands(hu, core, &self.ct.affine)?;
+        let elsewhere = self.texture_elsewhere(core, start);
+        let (organ, places) = match elsewhere.len() {
+            n if n < LEAST_PLACES => (bands(hu, around, &self.ct.affine)?, 0),
+            n => (median_of_each(elsewhere), n),
+        };
+        let ratio: [f64; 3] = std::array::from_fn(|i| tumor[i] / organ[i]);
+        ratio.iter().all(|r| r.is_finite()).then_some((ratio, places))
+    }
+
+    /// The organ's texture, measured with the tumor's outline in other places.
+    fn texture_elsewhere(&self, core: &Array3<bool>, start: [usize; 3]) -> Vec<[f64; 3]> {
+        let Some(own) = bounding_box(core) else { return vec![] };
         let outline =
             core.slice(s![own.start[0]..own.end[0], own.start[1]..own.end[1], own.start[2]..own.end[2]]);
         let first: [usize; 3] = std::array::from_fn(|a| start[a] + own.start[a]);
         let (spacing_mm, shape) = (self.ct.affine.spacing_mm(), <[usize; 3]>::from(self.ct.data.dim()));
-        let measured: Vec<[f64; 3]> = places(first, own.shape(), spacing_mm, shape)
+        places(first, own.shape(), spacing_mm, shape)
             .filter_map(|[x, y, z]| {
                 let [nx, ny, nz] = own.shape();
                 let region = s![x..x + nx, y..y + ny, z..z + nz];
@@ -119,11 +132,7 @@ impl Site<'_> {
                 let enough = count(&here) as f64 >= LEAST_TISSUE * count(core) as f64;
                 enough.then(|| bands(&hu, &here, &self.ct.affine)).flatten()
             })
-            .collect();
-        match measured.len() {
-            n if n < LEAST_PLACES => (0, None),
-            n => (n, Some(median_of_each(measured))),
-        }
+            .collect()
     }
 
     /// Healthy tissue that the tumor can be compared with.

@@ -21,10 +21,8 @@ pub(crate) fn bands(image: &Array3<f32>, region: &Array3<bool>, affine: &Affine)
     }
     let weight = region.mapv(|r| f32::from(u8::from(r)));
     let weighted = image * &weight;
-    let mut vox_of_mm = affine.spacing_mm().map(f64::recip);
-    vox_of_mm[affine.slice_axis()] = 0.0;
     let blurred = BANDS_MM.map(|sigma_mm| {
-        let sigma_vox = vox_of_mm.map(|vox| sigma_mm * vox);
+        let sigma_vox = affine.blur_in_slices_vox(sigma_mm);
         let (sum, norm) = (gaussian(&weighted, sigma_vox), gaussian(&weight, sigma_vox));
         Zip::from(&sum).and(&norm).map_collect(|s, n| s / n.max(1e-6))
     });

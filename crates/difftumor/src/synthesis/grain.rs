@@ -28,11 +28,9 @@ pub fn give_back(ct: &Volume, landed: &mut Landed) {
     let [x, y, z] = landed.start;
     let (nx, ny, nz) = landed.change_hu.dim();
     let before = ct.data.slice(s![x..x + nx, y..y + ny, z..z + nz]).to_owned();
-    let mut vox_of_mm = ct.affine.spacing_mm().map(f64::recip);
-    vox_of_mm[ct.affine.slice_axis()] = 0.0;
     for blurs_mm in BLURS_MM.windows(2) {
         let band = |image: &Array3<f32>| {
-            let blur = |mm: f64| gaussian(image, vox_of_mm.map(|vox| mm * vox));
+            let blur = |mm: f64| gaussian(image, ct.affine.blur_in_slices_vox(mm));
             blur(blurs_mm[0]) - blur(blurs_mm[1])
         };
         let missing = missing_hu(&before, &landed.change_hu, &landed.weight, band);

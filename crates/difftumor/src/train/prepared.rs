@@ -252,7 +252,7 @@ mod tests {
     use super::*;
     use std::io::{Seek, SeekFrom};
 
-    pub(crate) fn arrays(seed: u8) -> Arrays {
+    fn arrays(seed: u8) -> Arrays {
         let image =
             Array3::from_shape_fn((5, 4, 3), |(x, y, z)| f32::from(seed) + (x * 12 + y * 3 + z) as f32 / 7.0);
         let labels = Some(image.mapv(|v| u8::from(v > 4.0)));
