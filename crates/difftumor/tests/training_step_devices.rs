@@ -26,6 +26,10 @@ const LOSS: f32 = 1e-5;
 /// Of a tensor's largest gradient, plus `NOISE` of the model's largest: the sums run over thousands of f32 products in
 /// another order. (Measured: 1.3e-6, on lavapipe as on the CPU.)
 const GRADIENT: f32 = 2e-5;
+/// The same where two images of 64³ pass LeakyReLU at full resolution: of millions of values some lie within rounding of its bend, and one
+/// that falls on the other side there changes the gradients of its block. (Measured with five images: 5e-7 without, 7e-6 to
+/// 3.4e-5 with such a value.)
+const GRADIENT_WITH_BENDS: f32 = 2e-4;
 /// Biases before a norm have no gradient but the rounding of others'.
 const NOISE: f32 = 1e-5;
 const RATE: f64 = 1e-3;
@@ -74,7 +78,7 @@ fn step<M: Module>(
     (value.into_scalar::<f32>(), found)
 }
 
-fn compare(what: &str, run: impl Fn(&Device) -> Step) {
+fn compare(what: &str, gradient: f32, run: impl Fn(&Device) -> Step) {
     let ((loss, found), (want_loss, want)) = (run(&device()), run(&Device::flex().autodiff()));
     assert!(found.keys().eq(want.keys()), "{what}: gradients of other parameters");
     let model_largest = want.values().map(|v| largest(v)).fold(0f32, f32::max);
@@ -93,13 +97,13 @@ fn compare(what: &str, run: impl Fn(&Device) -> Step) {
         worst.1
     );
     assert!((loss - want_loss).abs() <= LOSS, "{what}: loss {loss} instead of {want_loss}");
-    assert!(worst.0 <= GRADIENT, "{what}: {worst:?}");
+    assert!(worst.0 <= gradient, "{what}: {worst:?}");
 }
 
 #[test]
 fn autoencoder_step() {
     let config = AutoencoderConfig { codes: 64, ..Default::default() };
-    compare("autoencoder", |device| {
+    compare("autoencoder", GRADIENT, |device| {
         let x = random("scan", [2, 1, 8, 12, 16], device);
         step(config.init(device), Autoencoder::published_name, |m| {
             let r = reconstruct(m, x.clone());
@@ -115,7 +119,7 @@ fn autoencoder_step() {
 fn diffusion_step() {
     let config = DiffusionConfig { multipliers: vec![1, 2], ..Default::default() };
     let schedule = Schedule::cosine(config.timesteps);
-    compare("diffusion", |device| {
+    compare("diffusion", GRADIENT, |device| {
         let [z, noise] = ["latents", "noise"].map(|key| random(key, [2, 8, 3, 4, 6], device));
         let condition = random("condition", [2, 9, 3, 4, 6], device);
         step(config.init(device), Unet3d::published_name, |m| {
@@ -140,16 +144,24 @@ fn segmentation_step() {
         let sizes = SwinUnetrConfig { feature_size: 4, heads: [1, 2, 2, 4], window: 5, ..Default::default() };
         Backbone::SwinUnetr(SwinUnetrConfig { variant, ..sizes })
     };
-    for (backbone, sides) in [
-        (Backbone::Unet(UnetConfig { widths: vec![16, 32, 64], ..Default::default() }), [8, 12, 16]),
-        (Backbone::Nnunet(DynUnetConfig { filters: vec![16, 32, 64], ..Default::default() }), [8, 12, 16]),
-        (swin(SwinVariant::Published), [64, 64, 96]),
-        (swin(SwinVariant::Corrected), [64, 64, 64]),
+    for (backbone, sides, gradient) in [
+        (
+            Backbone::Unet(UnetConfig { widths: vec![16, 32, 64], ..Default::default() }),
+            [8, 12, 16],
+            GRADIENT,
+        ),
+        (
+            Backbone::Nnunet(DynUnetConfig { filters: vec![16, 32, 64], ..Default::default() }),
+            [8, 12, 16],
+            GRADIENT,
+        ),
+        (swin(SwinVariant::Published), [64, 64, 96], GRADIENT_WITH_BENDS),
+        (swin(SwinVariant::Corrected), [64, 64, 64], GRADIENT_WITH_BENDS),
     ] {
         let [d, h, w] = sides;
         let shape = [2, d, h, w];
         let labels: Vec<i64> = hash_sym("labels", &shape).iter().map(|v| (v * 1.5 + 1.5) as i64).collect();
-        compare(backbone.architecture().name(), |device| {
+        compare(backbone.architecture().name(), gradient, |device| {
             let x = random("scan", [2, 1, d, h, w], device);
             let labels = Tensor::<4, Int>::from_data(TensorData::new(labels.clone(), shape), device);
             step(backbone.init(device), backbone.published_name(), |m| {
