@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 mod folders;
+pub mod lists;
+pub mod patients;
 mod scans;
+pub mod splits;
 mod table;
 
 pub use scans::{ScanSource, Scans};
@@ -27,6 +30,8 @@ pub struct CaseSource {
     pub ct: PathBuf,
     /// A label file, or a folder with one mask an organ.
     pub labels: PathBuf,
+    /// Whose it is, where the table says so ([`patients`]).
+    pub patient: Option<String>,
 }
 
 /// The cases to work on.
@@ -70,11 +75,11 @@ impl Dataset {
     /// # Errors
     /// When the file's name cannot name a case.
     pub fn single(ct: &Path, labels: &Path) -> Result<Self> {
-        let case = CaseSource { id: scans::id_of(ct)?, ct: ct.into(), labels: labels.into() };
+        let case = CaseSource { id: scans::id_of(ct)?, ct: ct.into(), labels: labels.into(), patient: None };
         Ok(Self { cases: vec![case], single: true, ..Self::default() })
     }
 
-    /// A table with the columns `id`, `ct` and `labels`; others are ignored. Paths are relative to the table's folder.
+    /// A table with the columns `id`, `ct` and `labels`, and maybe `patient`; others are ignored. Paths are relative to the table's folder.
     ///
     /// # Errors
     /// When it cannot be read, lacks a column, or an id is empty, doubled or no name for a folder (with its line).

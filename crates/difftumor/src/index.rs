@@ -10,6 +10,8 @@
 //!
 //! A tumor is a connected component (6 neighbours). Those of the other stage, and those under 8 voxels, are taken for organ;
 //! where the labels know no organ, for background. Cysts are background: neither healthy organ nor tumor.
+pub mod healthy;
+
 use crate::dataset::{CaseSource, Dataset};
 use crate::error::{Error, Result};
 use crate::run::temporary_beside;
@@ -332,7 +334,7 @@ impl Row {
     }
 }
 
-fn write_table(path: &Path, rows: &[Row]) -> Result<()> {
+fn write_table(path: &Path, rows: &[impl Serialize]) -> Result<()> {
     let mut writer = csv::Writer::from_writer(vec![]);
     for row in rows {
         writer.serialize(row).map_err(|e| Error::io(path, "write")(std::io::Error::other(e)))?;

@@ -8,10 +8,10 @@ use difftumor_ct::label::OrganSpec;
 pub struct AnnotationArguments {
     /// The organ with its tumors: liver=1:tumor=2, or its name where the label files name their values
     #[arg(long, value_name = "NAME[=VALUE:tumor=VALUE]")]
-    organ: Option<String>,
+    pub organ: Option<String>,
     /// For labels that know no organ: a name for the tumor, and its values where a file has several
     #[arg(long, value_name = "NAME[=VALUE]")]
-    tumor: Option<String>,
+    pub tumor: Option<String>,
 }
 
 impl AnnotationArguments {

@@ -1,26 +1,41 @@
 //! `difftumor index`.
+mod healthy;
+
 use super::annotation::AnnotationArguments;
-use super::print;
-use clap::ValueEnum;
+use super::{argument, print};
+use clap::{ArgGroup, ValueEnum};
 use difftumor::dataset::Dataset;
 use difftumor::index::{self, Stage, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["stage", "select_healthy"]))]
+#[command(group = ArgGroup::new("annotation").args(["organ", "tumor"]))]
 pub struct Arguments {
-    /// Tumors to keep: early ones (radius up to 10 mm) or later ones; the others become organ
-    #[arg(long)]
-    stage: StageName,
-    /// A table of cases with the columns id, ct and labels (comma-separated; paths relative to the table)
+    /// Prepare labels: tumors to keep, early ones (radius up to 10 mm) or later ones; the others become organ
+    #[arg(long, requires = "cases", requires = "annotation")]
+    stage: Option<StageName>,
+    /// Keep scans in which the segmentation --model finds the organ and no tumor
+    #[arg(long, requires = "model", conflicts_with = "tumor")]
+    select_healthy: bool,
+    /// A table of cases with the columns id, ct and labels (comma-separated; paths relative to the table). --select-healthy needs
+    /// labels only with --organ
     #[arg(long, value_name = "CSV")]
-    cases: PathBuf,
-    #[command(flatten)]
-    annotation: AnnotationArguments,
+    cases: Option<PathBuf>,
+    /// The organ with its tumors: liver=1:tumor=2, or its name where the label files name their values. With --select-healthy the
+    /// organ in the labels, outside of which nothing counts: liver or liver=1
+    #[arg(long, value_name = "NAME[=VALUE:tumor=VALUE]")]
+    organ: Option<String>,
+    /// For labels that know no organ: a name for the tumor, and its values where a file has several
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    tumor: Option<String>,
     /// Folder for the new labels and their table
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    #[command(flatten)]
+    healthy: healthy::HealthyArguments,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -30,12 +45,22 @@ enum StageName {
 }
 
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
-    let annotation = a.annotation.parse()?;
-    let stage = match a.stage {
-        StageName::Early => Stage::Early,
-        StageName::Late => Stage::Late,
-    };
-    let dataset = Dataset::table(&a.cases)?;
+    match (a.stage, &a.cases) {
+        (Some(stage), Some(cases)) => {
+            let stage = match stage {
+                StageName::Early => Stage::Early,
+                StageName::Late => Stage::Late,
+            };
+            by_stage(a, stage, cases, bars)
+        }
+        (Some(_), None) => Err(argument("--stage", "--cases", "none").into()),
+        (None, _) => healthy::run(a, bars),
+    }
+}
+
+fn by_stage(a: &Arguments, stage: Stage, cases: &Path, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
+    let annotation = AnnotationArguments { organ: a.organ.clone(), tumor: a.tumor.clone() }.parse()?;
+    let dataset = Dataset::table(cases)?;
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} cases, {eta} left").expect("a template");
     let bar = bars.add(ProgressBar::new(dataset.cases.len() as u64).with_style(style));
     let index = index::index(dataset, &annotation, stage, &a.out, &|case| {
@@ -54,7 +79,7 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     if index.kept == 0 {
         anyhow::bail!(
             "{}: no case has {} tumors that can be used; nothing was written",
-            a.cases.display(),
+            cases.display(),
             stage.name()
         );
     }

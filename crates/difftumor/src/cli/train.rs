@@ -1,14 +1,11 @@
 //! `difftumor train`.
+mod segmentation;
+
 use super::{argument, bad, print};
 use clap::Subcommand;
 use difftumor::autoencoder::train::{self as autoencoder, AutoencoderData, AutoencoderTraining};
 use difftumor::dataset::{CaseSource, Dataset};
 use difftumor::diffusion::train::{self as diffusion, DiffusionData, DiffusionTraining};
-use difftumor::run::shipped;
-use difftumor::segmentation::train::{
-    self as segmentation, LabelledCase, PaintedBy, SegmentationData, SegmentationTraining,
-};
-use difftumor::synthesis::{DiffusionModel, Generator};
 use difftumor::train::TrainingPlace;
 use difftumor::train::log::Progress;
 use difftumor::train::scans::{self, TrainingScan};
@@ -33,7 +30,7 @@ enum Trained {
     /// Stage 2: learn to paint tumors into latents, from one annotated tumor on
     Diffusion(DiffusionArguments),
     /// Stage 3: learn to find organ and tumors, from annotated scans and from healthy ones with synthetic tumors
-    Segmentation(SegmentationArguments),
+    Segmentation(Box<segmentation::Arguments>),
 }
 
 /// What all trainings take.
@@ -111,37 +108,11 @@ pub struct DiffusionArguments {
     common: Common,
 }
 
-#[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("input").required(true).multiple(true).args(["cases", "healthy"]))]
-pub struct SegmentationArguments {
-    /// Tables of annotated cases with the columns id, ct and labels; no synthetic tumor is put there
-    #[arg(long, value_name = "CSV", num_args = 1..)]
-    cases: Vec<PathBuf>,
-    /// The same of healthy cases, whose crops get synthetic tumors
-    #[arg(long, value_name = "CSV", num_args = 1..)]
-    healthy: Vec<PathBuf>,
-    /// The same of annotated cases to measure on, which are never trained on
-    #[arg(long, value_name = "CSV", num_args = 1..)]
-    validate: Vec<PathBuf>,
-    /// The organ with its tumors: liver=1:tumor=2, or its name where the label files name their values
-    #[arg(long, value_name = "NAME[=VALUE:tumor=VALUE]")]
-    organ: String,
-    /// The organ in the label files of healthy cases, where it has another value there
-    #[arg(long, value_name = "NAME[=VALUE]", requires = "healthy")]
-    healthy_organ: Option<String>,
-    /// Run of a diffusion model that paints the synthetic tumors; twice for one of early and one of larger tumors [default: those
-    /// that ship with the program]. `--set synthesis.method=handcrafted` needs none, `--set synthesis.share=0` paints none
-    #[arg(long = "model", value_name = "RUN", num_args = 1..)]
-    models: Vec<PathBuf>,
-    #[command(flatten)]
-    common: Common,
-}
-
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     match &a.model {
         Trained::Autoencoder(a) => train_autoencoder(a, bars),
         Trained::Diffusion(a) => train_diffusion(a, bars),
-        Trained::Segmentation(a) => train_segmentation(a, bars),
+        Trained::Segmentation(a) => segmentation::run(a, bars),
     }
 }
 
@@ -162,7 +133,7 @@ fn train_autoencoder(a: &AutoencoderArguments, bars: &MultiProgress) -> anyhow::
     let data = AutoencoderData { scans, organs, validation: scans::list(&a.validate)? };
     let bar = Bar::new(settings.steps, bars);
     let run = autoencoder::train(&place, &settings, data, &|p| bar.show(p))?;
-    bar.bar.finish_and_clear();
+    bar.finish();
     finish(run.dir(), settings.steps)
 }
 
@@ -186,45 +157,7 @@ fn train_diffusion(a: &DiffusionArguments, bars: &MultiProgress) -> anyhow::Resu
     };
     let bar = Bar::new(settings.steps, bars);
     let run = diffusion::train(&place, &settings, data, &|p| bar.show(p))?;
-    bar.bar.finish_and_clear();
-    finish(run.dir(), settings.steps)
-}
-
-fn train_segmentation(a: &SegmentationArguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
-    let settings: SegmentationTraining =
-        settings::read(a.common.config.as_deref(), &a.common.set).map_err(bad)?;
-    settings.check().map_err(bad)?;
-    let place = a.common.place()?;
-    let organ: OrganSpec = a.organ.parse().map_err(bad)?;
-    let healthy_organ = match &a.healthy_organ {
-        Some(text) => text.parse().map_err(bad)?,
-        None => organ.clone(),
-    };
-    let tables = |tables: &[PathBuf], organ: &OrganSpec, healthy: bool| -> Result<Vec<LabelledCase>> {
-        let all = tables.iter().map(|table| Ok(Dataset::table(table)?.cases)).collect::<Result<Vec<_>>>()?;
-        let case = |source| LabelledCase { source, organ: organ.clone(), healthy };
-        Ok(all.into_iter().flatten().map(case).collect())
-    };
-    let mut cases = tables(&a.cases, &organ, false)?;
-    cases.extend(tables(&a.healthy, &healthy_organ, true)?);
-    let paints = !a.healthy.is_empty() && settings.synthesis.share > 0.0;
-    let generator = match (paints, settings.synthesis.method) {
-        (true, PaintedBy::Diffusion) => {
-            let models = if a.models.is_empty() { shipped::synthesis() } else { a.models.clone() };
-            let open = |dir: &PathBuf| DiffusionModel::open(dir, &place.device);
-            Some(Generator::Diffusion(models.iter().map(open).collect::<Result<_>>()?))
-        }
-        _ if !a.models.is_empty() => {
-            let expected = "none: no diffusion model paints here";
-            return Err(argument("--model", expected, a.models.len()).into());
-        }
-        (true, PaintedBy::Handcrafted) => Some(Generator::Handcrafted),
-        (false, _) => None,
-    };
-    let data = SegmentationData { cases, validation: tables(&a.validate, &organ, false)?, generator };
-    let bar = Bar::new(settings.steps, bars);
-    let run = segmentation::train(&place, &settings, data, &|p| bar.show(p))?;
-    bar.bar.finish_and_clear();
+    bar.finish();
     finish(run.dir(), settings.steps)
 }
 
@@ -268,8 +201,21 @@ struct Bar {
 }
 
 impl Bar {
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// The same of a fold's training.
+    fn show_fold(&self, fold: usize, p: &Progress) {
+        self.bar.set_prefix(format!("fold {fold} "));
+        if self.bar.is_hidden() {
+            eprint!("fold {fold}, ");
+        }
+        self.show(p);
+    }
+
     fn new(steps: u64, bars: &MultiProgress) -> Self {
-        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}")
+        let style = ProgressStyle::with_template("{prefix}{wide_bar} {pos}/{len} {msg}")
             .expect("the template is well-formed");
         Self { bar: bars.add(ProgressBar::new(steps).with_style(style)) }
     }

@@ -33,7 +33,7 @@ pub(super) fn pair(ct: &Path, labels: &Path) -> Result<(Vec<CaseSource>, Unusabl
         let found = maps.remove(&id).unwrap_or_default();
         match (&files[..], &found[..], check_id(&id)) {
             ([ct], [labels], Ok(())) => {
-                cases.push(CaseSource { id, ct: ct.clone(), labels: labels.clone() });
+                cases.push(CaseSource { id, ct: ct.clone(), labels: labels.clone(), patient: None });
             }
             ([_], [_], Err(problem)) => {
                 let error = argument("name of a scan's file", "a name for the case", &problem);

@@ -76,7 +76,7 @@ impl From<Dataset> for Scans {
 }
 
 impl From<CaseSource> for ScanSource {
-    fn from(CaseSource { id, ct, labels }: CaseSource) -> Self {
+    fn from(CaseSource { id, ct, labels, patient: _ }: CaseSource) -> Self {
         Self { id, ct, labels: Some(labels) }
     }
 }

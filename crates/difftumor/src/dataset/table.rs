@@ -1,4 +1,4 @@
-//! `cases.csv`: one case a line, columns `id`, `ct` and (where they are needed) `labels` in any order.
+//! `cases.csv`: one case a line, columns `id`, `ct`, (where they are needed) `labels`, and maybe `patient`, in any order.
 use super::{CaseSource, ScanSource, check_id};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
@@ -8,8 +8,12 @@ use std::path::Path;
 pub(super) fn read(path: &Path) -> Result<Vec<CaseSource>> {
     let rows = rows(path, ["id", "ct", "labels"])?.into_iter();
     let folder = path.parent().unwrap_or(Path::new(""));
-    let case =
-        |[id, ct, labels]: [String; 3]| CaseSource { id, ct: folder.join(ct), labels: folder.join(labels) };
+    let case = |Row { values: [id, ct, labels], patient }: Row<3>| CaseSource {
+        id,
+        ct: folder.join(ct),
+        labels: folder.join(labels),
+        patient,
+    };
     Ok(rows.map(case).collect())
 }
 
@@ -17,11 +21,21 @@ pub(super) fn read(path: &Path) -> Result<Vec<CaseSource>> {
 pub(super) fn read_scans(path: &Path) -> Result<Vec<ScanSource>> {
     let rows = rows(path, ["id", "ct"])?.into_iter();
     let folder = path.parent().unwrap_or(Path::new(""));
-    Ok(rows.map(|[id, ct]| ScanSource { id, ct: folder.join(ct), labels: None }).collect())
+    Ok(rows
+        .map(|Row { values: [id, ct], .. }| ScanSource { id, ct: folder.join(ct), labels: None })
+        .collect())
 }
 
-/// The values of these columns, the first of which is the id; none is empty.
-fn rows<const N: usize>(path: &Path, columns: [&str; N]) -> Result<Vec<[String; N]>> {
+/// One line.
+struct Row<const N: usize> {
+    /// Of the columns that must be there; none is empty.
+    values: [String; N],
+    /// Of the column `patient`, if there is one and something in it.
+    patient: Option<String>,
+}
+
+/// The lines of a table with these columns, the first of which is the id.
+fn rows<const N: usize>(path: &Path, columns: [&str; N]) -> Result<Vec<Row<N>>> {
     let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
     let hint = format!(
         "the first line must name the columns {}; paths are relative to this file",
@@ -31,18 +45,24 @@ fn rows<const N: usize>(path: &Path, columns: [&str; N]) -> Result<Vec<[String; 
     let broken = |e: csv::Error| bad("table".into(), "comma-separated values in UTF-8", e.to_string());
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let header: Vec<String> = reader.headers().map_err(broken)?.iter().map(plain).collect();
-    let mut places = [0; N];
-    for (place, column) in places.iter_mut().zip(columns) {
-        let mut found = header.iter().enumerate().filter(|(_, name)| name == &column);
-        *place = match (found.next(), found.next()) {
-            (Some((i, _)), None) => i,
-            (first, _) => {
+    let place = |column: &str| {
+        let mut found = header.iter().enumerate().filter(|(_, name)| *name == column);
+        match (found.next(), found.next()) {
+            (Some(_), Some(_)) => {
                 let expected = format!("one column '{column}'");
-                let found = if first.is_some() { "several" } else { "none" };
-                return Err(bad("header".into(), &expected, format!("{found}, in {}", header.join(","))));
+                Err(bad("header".into(), &expected, format!("several, in {}", header.join(","))))
             }
+            (first, _) => Ok(first.map(|(i, _)| i)),
+        }
+    };
+    let mut places = [0; N];
+    for (to, column) in places.iter_mut().zip(columns) {
+        let none = || {
+            bad("header".into(), &format!("one column '{column}'"), format!("none, in {}", header.join(",")))
         };
+        *to = place(column)?.ok_or_else(none)?;
     }
+    let patient = place("patient")?;
     let mut rows = vec![];
     let mut line_of: HashMap<String, u64> = HashMap::new();
     for record in reader.records() {
@@ -58,7 +78,8 @@ fn rows<const N: usize>(path: &Path, columns: [&str; N]) -> Result<Vec<[String; 
             let found = format!("'{id}' again, which line {first} has already");
             return Err(bad(format!("line {line}: id"), "each id once", found));
         }
-        rows.push(values);
+        let patient = patient.map(|i| record[i].to_string()).filter(|name| !name.is_empty());
+        rows.push(Row { values, patient });
     }
     if rows.is_empty() {
         return Err(bad("table".into(), "at least one case", "none".into()));
@@ -90,10 +111,12 @@ mod tests {
     #[test]
     fn columns_may_have_any_order_and_company() {
         let cases =
-            read_text("\u{feff}labels, age ,CT,id\nl/a.nii,40,a.nii,a\n/abs/l,,/abs/b.nii, b c \n").unwrap();
+            read_text("\u{feff}labels, patient ,CT,id\nl/a.nii,40,a.nii,a\n/abs/l,,/abs/b.nii, b c \n")
+                .unwrap();
         assert_eq!((cases[0].id.as_str(), cases[0].ct.as_path()), ("a", Path::new("a.nii")));
         assert!(cases[0].labels.ends_with("l/a.nii") && cases[0].labels.is_absolute());
         assert_eq!((cases[1].id.as_str(), cases[1].labels.as_path()), ("b c", Path::new("/abs/l")));
+        assert_eq!(cases.iter().map(|c| c.patient.as_deref()).collect::<Vec<_>>(), [Some("40"), None]);
     }
 
     #[test]
@@ -114,6 +137,7 @@ mod tests {
             ("", "one column 'id'"),
             ("id,ct\na,b\n", "one column 'labels', found none, in id,ct"),
             ("id,ct,ct,labels\na,b,c,d\n", "found several"),
+            ("id,ct,labels,patient,patient\na,b,c,d,e\n", "one column 'patient', found several"),
             (
                 "id,ct,labels\na,1,2\nb,1,2\na,1,2\n",
                 "line 4: id: expected each id once, found 'a' again, which line 2",

@@ -1,5 +1,6 @@
 //! Training of a segmentation model on real and synthetic tumors (paper 3.3 and 4.2, App. E.2; spec/segmentation.md section 4).
 mod augment;
+mod folds;
 mod items;
 mod learner;
 mod order;
@@ -9,6 +10,7 @@ mod settings;
 mod validation;
 
 pub use augment::{Augmentation, Shares};
+pub use folds::{Dealt, FoldData, FoldScore, FoldScores, cross_validate};
 pub use items::SegmentationCrops;
 pub use order::HealthyShare;
 pub use pool::PoolSettings;
@@ -16,6 +18,8 @@ pub use scans::LabelledCase;
 pub use settings::{PaintedBy, SegmentationTraining, SizeSetting, SyntheticShare};
 
 use super::SegmentationNetwork;
+use crate::dataset::CaseSource;
+use crate::dataset::patients::origins;
 use crate::error::Result;
 use crate::nn::state;
 use crate::run::{Model, NewRun, Run, Tensors, Training};
@@ -137,6 +141,27 @@ fn check(settings: &SegmentationTraining, data: &SegmentationData) -> Result<()>
         "validation",
         "no scan that is trained on",
         both.map(|c| c.source.ct.display().to_string()).unwrap_or_default(),
+    )?;
+    no_patient_twice(data)
+}
+
+/// Neither another scan nor a synthetic copy of a patient who is measured on may be trained on.
+fn no_patient_twice(data: &SegmentationData) -> Result<()> {
+    if data.validation.is_empty() {
+        return Ok(());
+    }
+    let sources: Vec<CaseSource> =
+        data.validation.iter().chain(&data.cases).map(|c| c.source.clone()).collect();
+    let origins = origins(&sources);
+    let (measured, trained) = origins.split_at(data.validation.len());
+    let measured: BTreeSet<&str> = measured.iter().map(|o| o.patient.as_str()).collect();
+    let both = trained.iter().position(|o| measured.contains(o.patient.as_str()));
+    require(
+        both.is_none(),
+        "cases to train on",
+        "no patient who is measured on, and no synthetic copy of one (a column 'patient' in the tables says whose a case is)",
+        both.map(|i| format!("'{}' of patient '{}'", data.cases[i].source.id, trained[i].patient))
+            .unwrap_or_default(),
     )
 }
 

@@ -7,10 +7,11 @@ use crate::train::prepared::{Arrays, Prepared};
 use crate::train::scans::model_grid;
 use difftumor_ct::Labels;
 use difftumor_ct::io::nifti::NiftiImage;
-use difftumor_ct::label::{LabelMap, OrganSpec};
+use difftumor_ct::label::{Census, LabelMap, OrganSpec};
 use difftumor_ct::patch::{Fill, spatial_pad};
 use difftumor_ct::resample::{Outside, linear, nearest};
 use ndarray::{Array3, ArrayView3, Zip};
+use std::collections::BTreeMap;
 
 /// Value of the organ in [`LabelledScan::labels`].
 pub const ORGAN: u8 = 1;
@@ -26,6 +27,9 @@ pub struct LabelledCase {
     pub organ: OrganSpec,
     /// Whether no tumor is in it, so that synthetic ones may be put there.
     pub healthy: bool,
+    /// Whether an annotated case's label file may hold values that `organ` does not name, which are background then. A healthy
+    /// case's always may: it is often a map of all organs.
+    pub other_labels: bool,
 }
 
 /// A case and the crops that are cut from it.
@@ -77,7 +81,10 @@ impl Scan for LabelledScan {
 
     fn inputs(Source { case, side_vox }: &Source) -> Inputs<'_> {
         Inputs {
-            how: format!("labelled, {:?}, healthy {}, {side_vox} voxels", case.organ, case.healthy),
+            how: format!(
+                "labelled, {:?}, healthy {}, others {}, {side_vox} voxels",
+                case.organ, case.healthy, case.other_labels
+            ),
             files: vec![&case.source.ct, &case.source.labels],
         }
     }
@@ -85,11 +92,17 @@ impl Scan for LabelledScan {
     /// Cysts count as organ, as published.
     ///
     /// # Errors
-    /// When a file cannot be read, grids differ, the organ is not there, or a healthy case has tumors.
+    /// When a file cannot be read, grids differ, the organ is not there, a healthy case has tumors, or an annotated one has values
+    /// that nobody named.
     fn prepare(Source { case, side_vox }: &Source) -> Result<Arrays> {
         let volume = NiftiImage::read(&case.source.ct)?.to_volume()?;
         let name = case.source.ct.display().to_string();
-        let organ = LabelMap::open(&case.source.labels)?.organ(&case.organ, Some((&volume.grid(), &name)))?;
+        let map = LabelMap::open(&case.source.labels)?;
+        if !case.healthy && !case.other_labels {
+            require_named(&map, &case.organ)?;
+        }
+        let organ = map.organ(&case.organ, Some((&volume.grid(), &name)))?;
+        drop(map);
         let mut data = Array3::<u16>::zeros(volume.data.dim());
         let parts =
             [(Some(&organ.organ), ORGAN), (organ.cyst.as_ref(), ORGAN), (organ.tumor.as_ref(), TUMOR)];
@@ -125,4 +138,19 @@ impl Scan for LabelledScan {
     fn new(Source { case, .. }: &Source, prepared: Prepared) -> Self {
         Self { id: case.source.id.clone(), organ: case.organ.name.clone(), prepared }
     }
+}
+
+/// What the values of a file mean is told by number, so a value without a meaning is a mistake: a second tumor label that
+/// would be trained on as background, say.
+fn require_named(map: &LabelMap, organ: &OrganSpec) -> Result<()> {
+    let (LabelMap::File(file), Some(roles)) = (map, &organ.roles) else { return Ok(()) };
+    let named = |value: &u16| [&roles.organ, &roles.tumor, &roles.cyst].iter().any(|r| r.contains(value));
+    let others: BTreeMap<u16, usize> =
+        file.census.0.iter().filter(|(value, _)| !named(value)).map(|(value, n)| (*value, *n)).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let found = Census(others).list(&file.names);
+    let hint = "name them as in --organ kidney=1:tumor=2:cyst=3 (several are joined by +), or take them for background with --other-labels";
+    Err(Error::format(&file.path, "label values", format!("those of {organ} alone"), found, hint))
 }
