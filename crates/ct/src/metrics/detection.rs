@@ -206,7 +206,11 @@ impl Detection {
 }
 
 impl FoundRule {
-    fn check(self) -> Result<()> {
+    /// Checks the threshold.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) when it is not within 0 to 1.
+    pub fn check(self) -> Result<()> {
         match self {
             Self::Iou(threshold) | Self::Dice(threshold) if !(0.0..=1.0).contains(&threshold) => {
                 Err(crate::Error::Argument {
