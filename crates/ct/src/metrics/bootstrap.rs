@@ -119,10 +119,7 @@ mod tests {
         assert_eq!(bootstrap.interval(&values([0.3])), None);
         assert_eq!(Bootstrap { samples: 0, seed: 0 }.interval(&all), None);
         assert_eq!(Term::figure([Term::default()]), None);
-        assert_eq!(
-            bootstrap.interval(&values([0.25, 0.25, 0.25])),
-            Some(Interval { low: 0.25, high: 0.25 })
-        );
+        assert_eq!(bootstrap.interval(&values([0.25, 0.25, 0.25])), Some(Interval { low: 0.25, high: 0.25 }));
     }
 
     #[test]
