@@ -221,3 +221,11 @@ proptest! {
         prop_assert_eq!(back.false_positives(), found.lesions.iter().filter(|l| !l.found).count());
     }
 }
+
+#[test]
+fn stages_are_written_by_their_names() {
+    for stage in Stage::ALL {
+        assert_eq!(serde_json::to_value(stage).unwrap(), stage.name());
+    }
+    assert_eq!(Stage::of(20.0).name(), "up_to_20_mm");
+}
