@@ -15,9 +15,10 @@ mod output;
 mod record;
 mod report;
 
+pub use crate::dataset::patients::RECORD;
 pub(crate) use output::{OutputRecord, Target, write_json};
 pub(crate) use record::require_same;
-pub use record::{CaseRecord, FitSettings, ModelSettings, RECORD, Settings};
+pub use record::{CaseRecord, FitSettings, ModelSettings, Settings};
 pub use report::{BatchReport, CaseReport, Status, Totals};
 
 use crate::dataset::{CaseSource, Dataset, LoadedCase};

@@ -1,6 +1,6 @@
 //! One output folder: filled under a name of its own, then renamed.
 use super::Existing;
-use super::record::RECORD;
+use crate::dataset::patients::RECORD;
 use crate::error::{Error, Result};
 use difftumor_ct::io::write_atomically;
 use serde::Serialize;

@@ -12,9 +12,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Name of the record in an output's folder.
-pub const RECORD: &str = "record.json";
-
 /// The resolved settings: all that an output depends on besides the case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {

@@ -5,11 +5,13 @@
 //! scan, wherever and under whatever name that now lies, or else by its id; the id of that case. A real case's patient is
 //! that of the column, or its own id.
 use super::{CaseSource, SourceFile};
-use crate::batch::RECORD;
 use crate::run::sha256_file;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// Name of the file beside a scan or labels that this program made, which tells what of.
+pub const RECORD: &str = "record.json";
 
 /// Where a case comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
