@@ -47,19 +47,26 @@ pub enum StageDiameter {
 
 /// A tumor's stage by its diameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// At most 20 mm: the paper's early tumors.
+    #[serde(rename = "up_to_20_mm")]
     UpTo20Mm,
     /// Above 20 mm, at most 50 mm.
+    #[serde(rename = "up_to_50_mm")]
     UpTo50Mm,
     /// Above 50 mm.
+    #[serde(rename = "above_50_mm")]
     Above50Mm,
 }
 
 impl Stage {
     /// All stages, smallest first.
     pub const ALL: [Self; 3] = [Self::UpTo20Mm, Self::UpTo50Mm, Self::Above50Mm];
+
+    /// As in files: `up_to_20_mm`, `up_to_50_mm`, `above_50_mm`.
+    pub fn name(self) -> &'static str {
+        ["up_to_20_mm", "up_to_50_mm", "above_50_mm"][self as usize]
+    }
 
     /// The stage of a diameter in mm.
     pub fn of(diameter_mm: f64) -> Self {
@@ -206,7 +213,11 @@ impl Detection {
 }
 
 impl FoundRule {
-    fn check(self) -> Result<()> {
+    /// Checks the threshold.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) when it is not within 0 to 1.
+    pub fn check(self) -> Result<()> {
         match self {
             Self::Iou(threshold) | Self::Dice(threshold) if !(0.0..=1.0).contains(&threshold) => {
                 Err(crate::Error::Argument {

@@ -9,10 +9,14 @@
 //! | NSD | [`surface`] | `None` | 0 |
 //! | HD95, ASSD | [`surface`] | `None` | infinite |
 //! | sensitivity of tumors | [`detection`], [`detection_summary`] | `None` | no truth: `None`; no prediction: 0 |
+//!
+//! Confidence limits over many patients: [`interval`] for shares of patients, [`bootstrap`] for all else.
 
+pub mod bootstrap;
 pub mod detection;
 pub mod detection_summary;
 mod dual_grid;
+pub mod interval;
 pub mod overlap;
 pub mod surface;
 mod surface_area;

@@ -1,4 +1,6 @@
 //! `difftumor evaluate`.
+mod segmentation;
+
 use super::{bad, print};
 use clap::Subcommand;
 use difftumor::autoencoder::whole_volume::Tiling;
@@ -19,6 +21,8 @@ pub struct Arguments {
 enum Evaluated {
     /// Stage 1: what is left of scans that are turned into codes and back, at 1 mm in the window -175..250 HU
     Autoencoder(AutoencoderArguments),
+    /// Stage 3: predicted organs and tumors against the truth: overlap, surfaces, tumors found, with confidence limits
+    Segmentation(segmentation::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +50,7 @@ pub struct AutoencoderArguments {
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     match &a.model {
         Evaluated::Autoencoder(a) => autoencoder(a, bars),
+        Evaluated::Segmentation(a) => segmentation::run(a, bars),
     }
 }
 

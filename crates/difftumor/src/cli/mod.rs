@@ -34,7 +34,7 @@ enum Command {
     Segment(segment::Arguments),
     /// Train a model: autoencoder, diffusion
     Train(train::Arguments),
-    /// Measure a model on scans that it never saw: autoencoder
+    /// Measure a model on scans that it never saw: autoencoder, segmentation
     Evaluate(evaluate::Arguments),
     /// Tell what tumors look like, real or synthetic ones: realism
     Analyze(analyze::Arguments),

@@ -1,0 +1,90 @@
+//! The output folder: filled under a name of its own, then renamed.
+use crate::error::{Error, Result};
+use crate::run::temporary_beside;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+pub(super) const SUMMARY: &str = "summary.json";
+pub(super) const CASES: &str = "cases.csv";
+pub(super) const LESIONS: &str = "lesions.csv";
+pub(super) const FALSE_POSITIVES: &str = "false_positives.csv";
+
+/// All that an output folder holds.
+const FILES: [&str; 4] = [SUMMARY, CASES, LESIONS, FALSE_POSITIVES];
+
+/// An output that is being made. Dropped before it is finished, it leaves nothing.
+pub(super) struct Output {
+    out: PathBuf,
+    replace: bool,
+    temporary: TempDir,
+}
+
+impl Output {
+    /// # Errors
+    /// When the place is taken, or nothing can be written beside it.
+    pub(super) fn start(out: &Path, replace: bool) -> Result<Self> {
+        // `.` has no parent to rename in; the canonical path has.
+        let out = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
+        require_free(&out, replace)?;
+        let parent = parent(&out);
+        std::fs::create_dir_all(parent).map_err(Error::io(parent, "create"))?;
+        let temporary = temporary_beside(parent)?;
+        Ok(Self { out, replace, temporary })
+    }
+
+    /// Where the files are to be written.
+    pub(super) fn folder(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Gives the folder its name.
+    ///
+    /// # Errors
+    /// When the place is taken or the folder cannot be renamed.
+    pub(super) fn finish(self) -> Result<()> {
+        let Self { out, replace, temporary } = self;
+        if require_free(&out, replace)? {
+            return std::fs::rename(temporary.path(), &out).map_err(Error::io(&out, "create"));
+        }
+        // What is replaced is moved away, not deleted, until the new folder stands in its place.
+        let old = temporary_beside(parent(&out))?;
+        let kept = old.path().join("old");
+        std::fs::rename(&out, &kept).map_err(Error::io(&out, "replace"))?;
+        if let Err(e) = std::fs::rename(temporary.path(), &out) {
+            std::fs::rename(&kept, &out).map_err(Error::io(&out, "restore"))?;
+            return Err(Error::io(&out, "create")(e));
+        }
+        Ok(())
+    }
+}
+
+fn parent(out: &Path) -> &Path {
+    out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether there is no folder at all.
+///
+/// # Errors
+/// When there is a file, or a folder with something that must stay: anything at all, or with `replace` anything else than this
+/// program's figures.
+fn require_free(out: &Path, replace: bool) -> Result<bool> {
+    let entries = match std::fs::read_dir(out) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        entries => entries.map_err(Error::io(out, "write to the folder"))?,
+    };
+    let exists = |problem| Err(Error::Exists { path: out.into(), problem });
+    for entry in entries {
+        let name = entry.map_err(Error::io(out, "read"))?.file_name();
+        if !FILES.iter().any(|file| name == *file) {
+            return exists(
+                "the folder holds something that is not of an evaluation and is never replaced; name another --out",
+            );
+        }
+        if !replace {
+            return exists(
+                "the folder is not empty; name another --out, or replace what is there with --force",
+            );
+        }
+    }
+    Ok(false)
+}
