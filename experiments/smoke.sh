@@ -32,8 +32,9 @@ compare() {
         "${difftumor[@]}" train segmentation --config configs/smoke/segmentation.toml --set seed="$seed" --set synthesis.share="$share" \
             --cases "$dir/annotated.csv" --healthy "$dir/healthy.csv" --organ "$organ" --healthy-organ "$healthy_organ" \
             --out "$dir/$run/run" --cache "$dir/prepared" --resume
-        "${difftumor[@]}" segment --model "$dir/$run/run" --cases "$dir/test.csv" --overlap 0.25 --out "$dir/$run/predictions" --resume
-        "${difftumor[@]}" evaluate segmentation --cases "$dir/test.csv" --predictions "$dir/$run/predictions" --organ "$organ" \
+        "${difftumor[@]}" segment --model "$dir/$run/run" --cases "$dir/test.csv" --overlap 0.25 --smallest-radius-mm 3 \
+            --out "$dir/$run/predictions" --resume
+        "${difftumor[@]}" evaluate segmentation --cases "$dir/test.csv" --predictions "$dir/$run/predictions" --organ "$organ" --found iou:0.1 \
             --out "$dir/$run/evaluation" --force
     done
 }
