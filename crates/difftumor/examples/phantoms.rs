@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Everything is a formula of millimetres and a seed. A body of muscle in fat holds an organ as bright as an enhanced liver, with
-//! veins that the contrast agent has not reached: dark, branching, thinner than any tumor here. They are what makes small tumors
-//! hard: whoever has only seen large ones cannot tell a small one from a vein by its brightness.
+//! veins that the contrast agent has not reached: branching, as dark as tumors, and thinner than any of them (4 to 6 mm). Brightness
+//! alone does not tell a small tumor from a vein.
 use anyhow::Context;
 use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::filter::gaussian;
