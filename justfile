@@ -29,6 +29,10 @@ sanitize:
 fuzz target seconds="60":
     cd fuzz && cargo +nightly fuzz run {{ target }} -- -max_total_time={{ seconds }}
 
+# Do synthetic tumors let a model find tumors of a size that it was never shown? Minutes on two cores: experiments/README.md.
+smoke *out:
+    experiments/smoke.sh {{ out }}
+
 # Licences, advisories and sources of the dependencies. Needs cargo-deny.
 deny:
     cargo deny check
