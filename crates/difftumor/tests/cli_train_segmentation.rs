@@ -2,7 +2,7 @@
 mod phantom;
 
 use difftumor::run::{Run, read_tensors};
-use phantom::*;
+use phantom::{run as run_program, *};
 use std::path::{Path, PathBuf};
 
 const TINY: [&str; 12] = [
@@ -92,6 +92,21 @@ fn four_steps_are_two_and_two_after_a_resume() {
     let run = Run::open(p.dir.path().join("four")).unwrap();
     assert_eq!(run.segmentation_backbone().unwrap().architecture().name(), "U-Net");
     assert!(p.dir.path().join("four/training/samples/000000004-segmentation.png").is_file());
+    // Windows are as large as the crops, unless told otherwise.
+    assert_eq!(run.manifest().training.as_ref().unwrap().crop_vox, Some(32));
+    let windows = |more: &[&str]| {
+        let (model, out, ct) =
+            (p.dir.path().join("four"), p.dir.path().join("found"), p.dir.path().join("e.nii.gz"));
+        let all = ["segment", "--model", text(&model), "--ct", text(&ct), "--out", text(&out), "--force"];
+        (run_program(&[&all[..], &["--overlap", "0"], more].concat()), out)
+    };
+    for (more, side) in [(&[][..], 32), (&["--window-vox", "48"], 48)] {
+        let ((code, told), out) = windows(more);
+        assert_eq!(code, 0, "{told}");
+        assert_eq!(json(&out.join("record.json"))["settings"]["roi_vox"][0], side);
+    }
+    let ((code, told), _) = windows(&["--window-vox", "33"]);
+    assert!(code == 2 && told.contains("33"), "{told}");
     // Settings and scans must stay.
     let (code, told) = p.train("four", &["steps=6", "augmentation=off"], &of("1", &["--resume"]));
     assert!(code == 1 && told.contains("augmentation: was \"code\", now \"off\""), "{told}");

@@ -100,7 +100,12 @@ fn new_run(
         model: Model::Autoencoder(settings.model.clone()),
         licence: place.licence.clone(),
         origin: None,
-        training: Some(Training { step, averaged: true, validation: Some(("psnr_db".into(), psnr_db)) }),
+        training: Some(Training {
+            step,
+            averaged: true,
+            validation: Some(("psnr_db".into(), psnr_db)),
+            crop_vox: None,
+        }),
         tensors: state::read(model, Autoencoder::published_name),
         autoencoder: None,
     }

@@ -37,6 +37,9 @@ pub struct Arguments {
     /// Share of its side that a window has in common with the next one, from 0 to less than 1
     #[arg(long, value_name = "SHARE", default_value_t = SlidingWindow::default().overlap)]
     overlap: f64,
+    /// Side of a window [default: that of the crops that the model was trained on; 96 for published ones]
+    #[arg(long, value_name = "N")]
+    window_vox: Option<usize>,
     /// Average over the eight mirror images of each window: eight times the work
     #[arg(long)]
     mirror: bool,
@@ -61,7 +64,7 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
-    let options = SegmenterOptions {
+    let mut options = SegmenterOptions {
         window: SlidingWindow { overlap: a.overlap, mirror: a.mirror, ..SlidingWindow::default() },
         smallest_radius_mm: a.smallest_radius_mm,
         probabilities: a.probabilities,
@@ -72,6 +75,8 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     let device = device::parse(&a.device).map_err(bad)?;
     let scans = a.scans()?;
     let segmenter = Segmenter::open(&a.model, &device)?;
+    options.window.roi_vox = a.window_vox.map_or(segmenter.window_vox(), |side| [side; 3]);
+    segmenter.backbone().check_sides(options.window.roi_vox).map_err(bad)?;
     let existing = match (a.resume, a.force) {
         (true, _) => Existing::Resume,
         (_, true) => Existing::Replace,

@@ -135,7 +135,12 @@ fn new_run(
         model: Model::Diffusion(settings.model.clone()),
         licence: place.licence.clone(),
         origin: None,
-        training: Some(Training { step, averaged: true, validation: Some(("loss".into(), loss)) }),
+        training: Some(Training {
+            step,
+            averaged: true,
+            validation: Some(("loss".into(), loss)),
+            crop_vox: None,
+        }),
         tensors,
         autoencoder: Some(Box::new(autoencoder.clone())),
     }

@@ -98,6 +98,8 @@ pub struct Training {
     pub averaged: bool,
     /// The validation's metric and its value at this step.
     pub validation: Option<(String, f64)>,
+    /// Side of the crops that a segmentation was trained on: norms over a whole window know no other.
+    pub crop_vox: Option<usize>,
 }
 
 /// Names another Run.

@@ -47,6 +47,7 @@ pub struct Segmenter {
     backbone: Backbone,
     device: Device,
     window_hu: HuWindow,
+    window_vox: [usize; 3],
     weights_sha256: String,
 }
 
@@ -111,13 +112,16 @@ impl Segmenter {
             let found = format!("{} and {}", found[0], found[1]);
             return Err(Error::format(&path, "model", expected, found, "name another Run"));
         }
-        backbone.check_sides(SlidingWindow::default().roi_vox)?;
+        let trained = run.manifest().training.as_ref().and_then(|t| t.crop_vox);
+        let window_vox = trained.map_or(SlidingWindow::default().roi_vox, |side| [side; 3]);
+        backbone.check_sides(window_vox)?;
         let [low, high] = preprocessing.window_hu;
         Ok(Self {
             network: SegmentationNetwork::open(&run, device)?,
             backbone,
             device: device.clone(),
             window_hu: HuWindow::new(low, high)?,
+            window_vox,
             weights_sha256: run.manifest().weights.sha256.clone(),
         })
     }
@@ -130,6 +134,11 @@ impl Segmenter {
     /// Hash of the weights, for records.
     pub fn weights_sha256(&self) -> &str {
         &self.weights_sha256
+    }
+
+    /// Sides of the crops that it was trained on; 96³, the published ones, where that is not known.
+    pub fn window_vox(&self) -> [usize; 3] {
+        self.window_vox
     }
 
     /// The HU window that becomes 0 to 1.

@@ -216,6 +216,7 @@ fn new_run(
             step,
             averaged: false,
             validation: score.map(|score| ("tumor_dsc".into(), score)),
+            crop_vox: Some(settings.crops.side_vox),
         }),
         tensors,
         autoencoder: None,

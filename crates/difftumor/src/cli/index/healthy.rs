@@ -46,7 +46,7 @@ pub struct HealthyArguments {
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     let h = &a.healthy;
     let rule = HealthyRule { least_organ_ml: h.least_organ_ml };
-    let options = SegmenterOptions {
+    let mut options = SegmenterOptions {
         window: SlidingWindow { overlap: h.overlap, ..SlidingWindow::default() },
         smallest_radius_mm: h.smallest_radius_mm,
         probabilities: false,
@@ -66,6 +66,7 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
         }
     };
     let segmenter = Segmenter::open(model, &device)?;
+    options.window.roi_vox = segmenter.window_vox();
     let existing = match (h.resume, h.force) {
         (true, _) => Existing::Resume,
         (_, true) => Existing::Replace,
