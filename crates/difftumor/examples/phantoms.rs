@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Everything is a formula of millimetres and a seed. A body of muscle in fat holds an organ as bright as an enhanced liver, with
-//! veins that the contrast agent has not reached: branching, as dark as tumors, and thinner than any of them (4 to 6 mm). Brightness
-//! alone does not tell a small tumor from a vein.
+//! veins that the contrast agent has not reached: branching, as dark as tumors, and as wide as small ones (6 to 10 mm). Neither
+//! brightness nor width tells a small tumor from a vein: its shape does.
 use anyhow::Context;
 use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::filter::gaussian;
@@ -35,7 +35,7 @@ const ORGAN_HU: (f64, f64) = (95.0, 110.0);
 const VEIN_DARKER_HU: (f64, f64) = (35.0, 60.0);
 const TUMOR_DARKER_HU: (f64, f64) = (35.0, 60.0);
 /// Radius of a vein where it enters, and at its ends.
-const VEIN_RADIUS_MM: (f64, f64) = (3.2, 2.0);
+const VEIN_RADIUS_MM: (f64, f64) = (5.0, 3.0);
 /// Texture of the organ and of tumors (blurred noise), and noise of the scanner: standard deviations.
 const TEXTURE_HU: f32 = 5.0;
 const NOISE_HU: f32 = 9.0;
