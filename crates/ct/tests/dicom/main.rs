@@ -119,7 +119,7 @@ fn bits_are_what_the_header_says() {
     assert_voxels(&series, |x, y, _| (117 * (y * COLUMNS + x)) as f64 - 1024.0);
     // A byte a pixel: 35 of them, and one for an even length.
     for file in &mut files {
-        file.stored = (0..18).map(|i| 2 * i | (2 * i + 1) << 8).collect();
+        file.stored = (0..18).map(|i| (2 * i) | ((2 * i + 1) << 8)).collect();
         file.numbers = [(tags::BITS_ALLOCATED, 8), (tags::BITS_STORED, 8), (tags::HIGH_BIT, 7)].into();
         file.numbers.push((tags::PIXEL_REPRESENTATION, 0));
     }

@@ -82,7 +82,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        let case = |id: &&str| CaseSource { id: (*id).into(), ct: "".into(), labels: "".into() };
+        let case =
+            |id: &&str| CaseSource { id: (*id).into(), ct: "".into(), labels: "".into(), patient: None };
         Predictions::new(dir, &Dataset { cases: ids.iter().map(case).collect(), ..Dataset::default() })
             .unwrap()
     }
