@@ -1,12 +1,36 @@
 //! Files in and out. Every writer goes through [`write_atomically`]: a reader never sees half a file, and a
 //! full disk or a killed process leaves the previous file as it was.
 use crate::error::{Error, Result};
+use nifti::NiftiImage;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub mod dicom;
 pub mod nifti;
+mod problem;
+
+/// Reads a scan: a `.nii` or `.nii.gz` file, or a DICOM series of CT slices ([`dicom::SeriesPath`]). What is odd about a series but does
+/// not change its voxels is told as a warning.
+///
+/// # Errors
+/// As [`NiftiImage::read`] and [`dicom::Series::read`].
+pub fn read_scan(path: &Path) -> Result<NiftiImage> {
+    let Some(place) = dicom::SeriesPath::of(path) else { return NiftiImage::read(path) };
+    let series = dicom::Series::read(&place)?;
+    series.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", path.display()));
+    if series.other_files > 0 {
+        tracing::info!("{}: {} files are no DICOM images", path.display(), series.other_files);
+    }
+    Ok(series.image)
+}
+
+/// Whether [`read_scan`] takes `path` for one scan, and not for a folder that may hold several: anything but a folder, and a folder
+/// with DICOM files and no NIfTI file in it.
+pub fn is_one_scan(path: &Path) -> bool {
+    !path.is_dir() || dicom::is_series(path)
+}
 
 /// Writes `path` by letting `fill` write a temporary file in the same folder, flushing it to the disk, and
 /// renaming it. On any error the temporary file is removed and what was at `path` stays.

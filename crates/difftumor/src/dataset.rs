@@ -5,8 +5,9 @@
 //!
 //! Paper: none; section 3.3 takes healthy scans with an organ mask each as given.
 use crate::error::{Error, Result};
-use crate::run::sha256_file;
+use crate::run::{sha256, sha256_file};
 use crate::synthesis::Case;
+use difftumor_ct::io::dicom::{Series, SeriesPath};
 use difftumor_ct::io::nifti::NiftiImage;
 use difftumor_ct::label::OrganSpec;
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ pub use scans::{ScanSource, Scans};
 pub struct CaseSource {
     /// Names the case in output folders, records and the random streams.
     pub id: String,
-    /// The scan, `.nii` or `.nii.gz`.
+    /// The scan: `.nii`, `.nii.gz`, or a DICOM series ([`difftumor_ct::io::read_scan`]).
     pub ct: PathBuf,
     /// A label file, or a folder with one mask an organ.
     pub labels: PathBuf,
@@ -45,14 +46,14 @@ pub struct Dataset {
     pub single: bool,
 }
 
-/// A file that a case was read from.
+/// A file, or a DICOM series, that a case was read from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SourceFile {
     /// `ct` or `labels`.
     pub role: String,
-    /// The file's name without its folder: datasets move.
+    /// The file's or the series' folder's name, without what it lies in: datasets move.
     pub file: String,
-    /// SHA-256 of its bytes, in hexadecimal.
+    /// SHA-256 of its bytes, in hexadecimal; of a DICOM series, of a line `UID sha256` for each of its files, sorted by UID.
     pub sha256: String,
 }
 
@@ -87,7 +88,7 @@ impl Dataset {
         Ok(Self::sorted(table::read(path)?, vec![]))
     }
 
-    /// A folder of scans, and one of label files (or of folders of masks) with the same names. nnU-Net's `_0000` at the
+    /// A folder of scans (files, and folders of a DICOM series each), and one of label files (or of folders of masks) with the same names. nnU-Net's `_0000` at the
     /// end of a scan's name does not count.
     ///
     /// # Errors
@@ -133,7 +134,21 @@ impl CaseSource {
 
 fn source(role: &str, path: &Path) -> Result<SourceFile> {
     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(SourceFile { role: role.into(), file, sha256: sha256_file(path)? })
+    let sha256 = match SeriesPath::of(path) {
+        Some(series) => series_sha256(&series)?,
+        None => sha256_file(path)?,
+    };
+    Ok(SourceFile { role: role.into(), file, sha256 })
+}
+
+/// The hash of a DICOM series: SHA-256 of the lines `UID HASH` of its slices, sorted by SOP instance UID, where HASH is the SHA-256 of
+/// the slice's file in hexadecimal. Files' names do not count, nor do files that are no slices of the series.
+fn series_sha256(series: &SeriesPath) -> Result<String> {
+    let mut lines = String::new();
+    for (uid, file) in Series::files(series)? {
+        lines += &format!("{uid} {}\n", sha256_file(&file)?);
+    }
+    Ok(sha256(lines.as_bytes()))
 }
 
 /// An id names a folder, and nothing outside of the output folder.

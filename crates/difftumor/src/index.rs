@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::run::temporary_beside;
 use difftumor_ct::components::{Connectivity, components};
 use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::io::read_scan;
 use difftumor_ct::io::write_atomically;
 use difftumor_ct::label::{LabelFile, LabelMap, OrganSpec};
 use difftumor_ct::{Grid, Labels, Mask};
@@ -208,7 +209,7 @@ fn prepare(
     stage: Stage,
 ) -> Result<(Vec<Tumor>, Option<NiftiImage>)> {
     // The whole scan, and not its header alone: a damaged one must be found here, not in the training.
-    let scan = NiftiImage::read(&source.ct)?;
+    let scan = read_scan(&source.ct)?;
     let scan_name = source.ct.display().to_string();
     let (organ, tumor) = annotation.masks(&source.labels, (&scan.grid(), &scan_name))?;
     let Some(tumor) = tumor else { return Ok((vec![], None)) };

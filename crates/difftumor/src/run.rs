@@ -13,6 +13,7 @@ pub mod shipped;
 mod weights;
 
 pub use manifest::{AutoencoderLink, Manifest, Model, Origin, Preprocessing, Training, Weights};
+pub(crate) use weights::sha256;
 pub use weights::{Precision, read_tensors, sha256_file, write_tensors};
 
 use crate::autoencoder::config::AutoencoderConfig;
@@ -234,7 +235,7 @@ impl Run {
         let weights = &self.manifest.weights;
         let path = self.dir.join(&weights.file);
         let shipped = shipped::file(&path)?;
-        let found = shipped.map_or_else(|| sha256_file(&path), |bytes| Ok(weights::sha256(bytes)))?;
+        let found = shipped.map_or_else(|| sha256_file(&path), |bytes| Ok(sha256(bytes)))?;
         if found != weights.sha256 {
             return Err(Error::Hash {
                 path,

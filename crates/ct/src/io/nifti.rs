@@ -8,10 +8,9 @@
 //! anew from parsed fields, and allocates what the header demands before it has looked at the file.
 //!
 //! Paper: none. Format: nifti.nimh.nih.gov; `nifti1.h`, `nifti2.h`.
-use crate::error::Error;
+use super::problem::{Problem, problem};
 use crate::volume::Grid;
 use header::Layout;
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 mod compare;
@@ -90,29 +89,5 @@ impl NiftiImage {
     /// The voxels as they are stored, x fastest.
     fn data(&self) -> &[u8] {
         &self.bytes[self.vox_offset..self.vox_offset + self.data_len()]
-    }
-}
-
-/// [`Error::Format`] before the file's name is known.
-struct Problem {
-    what: String,
-    expected: String,
-    found: String,
-    hint: String,
-}
-
-fn problem(what: impl Display, expected: impl Display, found: impl Display, hint: impl Display) -> Problem {
-    Problem {
-        what: what.to_string(),
-        expected: expected.to_string(),
-        found: found.to_string(),
-        hint: hint.to_string(),
-    }
-}
-
-impl Problem {
-    fn of(self, path: &Path) -> Error {
-        let Self { what, expected, found, hint } = self;
-        Error::Format { path: path.to_path_buf(), what, expected, found, hint }
     }
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, caught};
 use crate::index::{Annotation, LEAST_VOXELS};
 use difftumor_ct::Labels;
 use difftumor_ct::components::{Connectivity, components};
-use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::io::read_scan;
 use difftumor_ct::io::write_atomically;
 use ndarray::{Axis, s};
 use serde::Serialize;
@@ -111,7 +111,7 @@ fn case(
     annotation: &Annotation,
     mut sheet: Option<&mut Sheet>,
 ) -> Result<Vec<TumorFigures>> {
-    let ct = NiftiImage::read(&source.ct)?.to_volume()?;
+    let ct = read_scan(&source.ct)?.to_volume()?;
     let name = source.ct.display().to_string();
     let (organ, tumor) = annotation.masks(&source.labels, (&ct.grid(), &name))?;
     let Some(tumor) = tumor else { return Ok(vec![]) };

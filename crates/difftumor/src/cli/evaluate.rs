@@ -30,7 +30,7 @@ pub struct AutoencoderArguments {
     /// Run directory of an autoencoder
     #[arg(long, value_name = "RUN")]
     model: PathBuf,
-    /// Scans (.nii, .nii.gz) or folders of scans that it was not trained on
+    /// Scans (.nii, .nii.gz, or the folder of a DICOM series) or folders of scans that it was not trained on
     #[arg(long, value_name = "FILE|FOLDER", num_args = 1.., required = true)]
     ct: Vec<PathBuf>,
     /// Write all figures as JSON

@@ -6,6 +6,7 @@ use difftumor::device;
 use difftumor::segmentation::batch::{self, BatchOptions, BatchReport, ScanReport, Watch};
 use difftumor::segmentation::segmenter::{Segmenter, SegmenterOptions};
 use difftumor::segmentation::sliding_window::SlidingWindow;
+use difftumor_ct::io::is_one_scan;
 use difftumor_ct::label::OrganSpec;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ pub struct Arguments {
     /// Run directory of a segmentation
     #[arg(long, value_name = "RUN")]
     model: PathBuf,
-    /// Scans (.nii, .nii.gz) or folders of scans
+    /// Scans (.nii, .nii.gz, or the folder of a DICOM series) or folders of scans
     #[arg(long, value_name = "FILE|FOLDER", num_args = 1..)]
     ct: Vec<PathBuf>,
     /// Labels that hold the organ, for one scan: a file, or a folder with one mask an organ (liver.nii.gz, …). For one
@@ -124,7 +125,7 @@ impl Arguments {
                 Err(argument("--organ", "labels that hold it, with --labels or --cases", "none").into())
             }
             (None, files) => Ok(Scans::files(files)?),
-            (Some(labels), [ct]) if !ct.is_dir() => Ok(Dataset::single(ct, labels)?.into()),
+            (Some(labels), [ct]) if is_one_scan(ct) => Ok(Dataset::single(ct, labels)?.into()),
             (Some(labels), [ct]) if labels.is_dir() => Ok(Dataset::folders(ct, labels)?.into()),
             (Some(labels), [_]) => {
                 Err(argument("--labels", "a folder, as --ct is one", labels.display()).into())

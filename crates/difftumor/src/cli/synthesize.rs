@@ -6,6 +6,7 @@ use difftumor::dataset::Dataset;
 use difftumor::device;
 use difftumor::run::shipped;
 use difftumor::synthesis::{DiffusionModel, Generator, Preset, SizeChoice, SynthesisOptions, Synthesizer};
+use difftumor_ct::io::is_one_scan;
 use difftumor_ct::label::OrganSpec;
 use difftumor_ct::tumor_mask::size::Size;
 use difftumor_ct::tumor_mask::sizes_mm::DiameterRange;
@@ -17,7 +18,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("input").required(true).args(["ct", "cases"]))]
 pub struct Arguments {
-    /// A scan (.nii, .nii.gz), or a folder of scans
+    /// A scan (.nii, .nii.gz, or the folder of a DICOM series), or a folder of scans
     #[arg(long, value_name = "FILE|FOLDER", requires = "labels")]
     ct: Option<PathBuf>,
     /// Its labels: a file, or a folder with one mask an organ (liver.nii.gz, …). For a folder of scans: a folder with
@@ -198,7 +199,7 @@ impl Arguments {
     fn dataset(&self) -> anyhow::Result<Dataset> {
         Ok(match (&self.cases, &self.ct, &self.labels) {
             (Some(table), ..) => Dataset::table(table)?,
-            (None, Some(ct), Some(labels)) if !ct.is_dir() => Dataset::single(ct, labels)?,
+            (None, Some(ct), Some(labels)) if is_one_scan(ct) => Dataset::single(ct, labels)?,
             (None, Some(ct), Some(labels)) if labels.is_dir() => Dataset::folders(ct, labels)?,
             (_, _, labels) => {
                 let found = labels.as_ref().map_or("nothing".into(), |path| path.display().to_string());

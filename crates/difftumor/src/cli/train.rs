@@ -71,7 +71,7 @@ struct Common {
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("input").required(true).multiple(true).args(["ct", "cases"]))]
 pub struct AutoencoderArguments {
-    /// Scans (.nii, .nii.gz) or folders of scans; no labels are needed
+    /// Scans (.nii, .nii.gz, or the folder of a DICOM series) or folders of scans; no labels are needed
     #[arg(long, value_name = "FILE|FOLDER", num_args = 1..)]
     ct: Vec<PathBuf>,
     /// A table of cases with the columns id, ct and labels: crops are steered to the organs

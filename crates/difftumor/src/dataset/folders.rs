@@ -1,6 +1,9 @@
 //! Two folders whose entries belong together by name.
+//!
+//! A scan may be a folder of its own with a DICOM series in it.
 use super::{CaseSource, argument, check_id};
 use crate::error::{Error, Result};
+use difftumor_ct::io::dicom::is_series;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +29,7 @@ type Entries = BTreeMap<String, Vec<PathBuf>>;
 /// Pairs scans with labels; the second list is of names that cannot be paired.
 pub(super) fn pair(ct: &Path, labels: &Path) -> Result<(Vec<CaseSource>, Unusable)> {
     let scans = list_scans(ct)?;
-    let mut maps = list(labels, true)?;
+    let mut maps = list(labels, |_| true)?;
     let mut cases = vec![];
     let mut unusable = vec![];
     for (id, files) in scans {
@@ -53,9 +56,9 @@ pub(super) fn scans(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn list_scans(folder: &Path) -> Result<Entries> {
-    let scans = list(folder, false)?;
+    let scans = list(folder, is_series)?;
     if scans.is_empty() {
-        let expected = "a folder with .nii or .nii.gz files";
+        let expected = "a folder with .nii or .nii.gz files, or with folders of a DICOM series each";
         return Err(argument("folder of scans", expected, &format!("none in {}", folder.display())));
     }
     Ok(scans)
@@ -70,8 +73,8 @@ fn missing(id: String, folder: &Path, what: &str, found: &[PathBuf]) -> (String,
     (id, error)
 }
 
-/// The folder's NIfTI files, and its folders of masks if asked for. Hidden ones do not count.
-fn list(folder: &Path, with_folders: bool) -> Result<Entries> {
+/// The folder's NIfTI files, and those of its folders that are `wanted`. Hidden ones do not count.
+fn list(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Entries> {
     let mut entries = Entries::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read"))? {
         let path = entry.map_err(Error::io(folder, "read"))?.path();
@@ -79,7 +82,7 @@ fn list(folder: &Path, with_folders: bool) -> Result<Entries> {
         if name.starts_with('.') {
             continue;
         }
-        let id = if path.is_dir() { with_folders.then_some(name) } else { stem(&path) };
+        let id = if path.is_dir() { wanted(&path).then_some(name) } else { stem(&path) };
         if let Some(id) = id {
             entries.entry(id).or_default().push(path);
         }

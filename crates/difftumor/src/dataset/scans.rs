@@ -3,7 +3,7 @@ use super::{CaseSource, Dataset, LoadedCase, SourceFile, argument, check_id, fol
 use crate::error::{Error, Result};
 use crate::synthesis::Case;
 use difftumor_ct::hu_check::hu_warning;
-use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::io::{is_one_scan, read_scan};
 use difftumor_ct::label::{LabelMap, OrganSpec};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct ScanSource {
     /// Names the scan in output folders and records.
     pub id: String,
-    /// The scan, `.nii` or `.nii.gz`.
+    /// The scan: `.nii`, `.nii.gz`, or a DICOM series ([`difftumor_ct::io::read_scan`]).
     pub ct: PathBuf,
     /// A label file, or a folder with one mask an organ.
     pub labels: Option<PathBuf>,
@@ -31,16 +31,16 @@ pub struct Scans {
 }
 
 impl Scans {
-    /// Files, and the files of folders. Ids are the files' names without extension.
+    /// Files, DICOM series, and what folders hold of both. Ids are the files' names without extension, and the series' folders' names.
     ///
     /// # Errors
     /// When a folder cannot be read or holds no scan, two scans have one name, or a name cannot name a folder.
     pub fn files(paths: &[PathBuf]) -> Result<Self> {
         let mut files = vec![];
         for path in paths {
-            match path.is_dir() {
-                true => files.extend(Dataset::scans(path)?),
-                false => files.push(path.clone()),
+            match is_one_scan(path) {
+                true => files.push(path.clone()),
+                false => files.extend(Dataset::scans(path)?),
             }
         }
         let mut scans = vec![];
@@ -52,7 +52,7 @@ impl Scans {
             let found = format!("{} and {}", twice[0].ct.display(), twice[1].ct.display());
             return Err(argument("names of scans", "each once (a table may give them others)", &found));
         }
-        let single = matches!(paths, [path] if !path.is_dir());
+        let single = matches!(paths, [path] if is_one_scan(path));
         Ok(Self { scans, unusable: vec![], single })
     }
 
@@ -81,12 +81,13 @@ impl From<CaseSource> for ScanSource {
     }
 }
 
-/// The id of a scan that is given as a file.
+/// The id of a scan that is given as a file, or as the folder of a DICOM series.
 pub(super) fn id_of(ct: &Path) -> Result<String> {
     let id = folders::stem(ct).unwrap_or_else(|| {
         ct.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     });
-    check_id(&id).map_err(|found| argument("name of the scan's file", "a name for the case", &found))?;
+    check_id(&id)
+        .map_err(|found| argument("name of the scan's file or folder", "a name for the case", &found))?;
     Ok(id)
 }
 
@@ -96,7 +97,7 @@ impl ScanSource {
     /// # Errors
     /// As [`CaseSource::load`]; and when organs are asked for and there are no labels.
     pub fn load(&self, organs: &[OrganSpec]) -> Result<LoadedCase> {
-        let image = NiftiImage::read(&self.ct)?;
+        let image = read_scan(&self.ct)?;
         let ct = image.to_volume()?;
         let warnings: Vec<String> = hu_warning(&ct).into_iter().collect();
         for warning in &warnings {

@@ -94,7 +94,7 @@ pub fn sha256_file(path: &Path) -> Result<String> {
 }
 
 /// [`sha256_file`] of a file's content.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(bytes);
     hexadecimal(hash)

@@ -1,5 +1,6 @@
 //! What a prepared scan is recognised by: its files as they are now, and how it is prepared.
 use crate::error::{Error, Result};
+use difftumor_ct::io::dicom::SeriesPath;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
@@ -33,6 +34,12 @@ impl Key {
         add(env!("CARGO_PKG_VERSION"));
         add(&inputs.how);
         for path in &inputs.files {
+            // One of the DICOM series of a folder: all files count, for the folder's headers say which are its slices.
+            let series = SeriesPath::of(path);
+            let path = series.as_ref().map_or(*path, |s| s.folder());
+            if let Some(uid) = series.as_ref().and_then(|s| s.series_uid()) {
+                add(uid);
+            }
             let failed = |e| Error::io(path, "read")(e);
             add(&fs::canonicalize(path).map_err(failed)?.to_string_lossy());
             if path.is_dir() {

@@ -5,7 +5,7 @@ use super::prepared::{Arrays, Prepared};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use difftumor_ct::intensity::HuWindow;
-use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::io::{is_one_scan, read_scan};
 use difftumor_ct::label::{LabelMap, OrganSpec};
 use difftumor_ct::orient::{AxisCodes, Reorientation};
 use difftumor_ct::patch::{Fill, spatial_pad};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub struct TrainingScan {
     /// Its name, for messages and the order of data.
     pub id: String,
-    /// `.nii` or `.nii.gz`.
+    /// `.nii`, `.nii.gz`, or a DICOM series.
     pub ct: PathBuf,
     /// A label file or a folder of masks; steers where crops are taken.
     pub labels: Option<PathBuf>,
@@ -43,17 +43,16 @@ pub struct PreparedScan {
     pub(super) prepared: Prepared,
 }
 
-/// Scans given as files and folders, without labels. Ids are file names; of two equal ones the second is an error.
+/// Scans given as files, DICOM series, and folders of both, without labels. Ids are names of files and series' folders; of two equal ones the second is an error.
 ///
 /// # Errors
 /// When a folder cannot be read or holds no scan, or two scans have one name.
 pub fn list(paths: &[PathBuf]) -> Result<Vec<TrainingScan>> {
     let mut scans = vec![];
     for path in paths {
-        if path.is_dir() {
-            scans.extend(Dataset::scans(path)?);
-        } else {
-            scans.push(path.clone());
+        match is_one_scan(path) {
+            true => scans.push(path.clone()),
+            false => scans.extend(Dataset::scans(path)?),
         }
     }
     let mut seen = BTreeSet::new();
@@ -136,12 +135,12 @@ pub fn model_grid(scan: &Grid) -> Result<Grid> {
 /// # Errors
 /// When the file is unreadable, damaged, or its grid impossible.
 pub fn read_at_1mm(ct: &Path) -> Result<Volume> {
-    let volume = NiftiImage::read(ct)?.to_volume()?;
+    let volume = read_scan(ct)?.to_volume()?;
     Ok(linear(&volume, &model_grid(&volume.grid())?, Outside::Edge)?)
 }
 
 fn prepare(scan: &TrainingScan, organs: &[OrganSpec], crop_vox: usize) -> Result<Arrays> {
-    let volume = NiftiImage::read(&scan.ct)?.to_volume()?;
+    let volume = read_scan(&scan.ct)?.to_volume()?;
     let grid = model_grid(&volume.grid())?;
     let mut image = linear(&volume, &grid, Outside::Edge)?;
     let window = HuWindow::default();

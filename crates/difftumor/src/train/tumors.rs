@@ -10,6 +10,7 @@ use crate::index::LEAST_VOXELS;
 use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::intensity::HuWindow;
 use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::io::read_scan;
 use difftumor_ct::patch::{Fill, spatial_pad};
 use difftumor_ct::resample::{Outside, linear, nearest};
 use ndarray::{Array3, s};
@@ -111,7 +112,7 @@ impl Scan for TumorScan {
 }
 
 fn prepare(case: &CaseSource, values: TumorLabels, side_vox: usize) -> Result<Arrays> {
-    let volume = NiftiImage::read(&case.ct)?.to_volume()?;
+    let volume = read_scan(&case.ct)?.to_volume()?;
     let labels = NiftiImage::read(&case.labels)?.to_labels()?;
     let (ct_name, labels_name) = (case.ct.display().to_string(), case.labels.display().to_string());
     volume.grid().require_same(&ct_name, &labels.grid(), &labels_name)?;

@@ -5,6 +5,7 @@ use super::header::{self as h, Layout, Version};
 use super::{Datatype, NiftiImage, Scaling, geometry};
 use crate::volume::{Affine, Grid, Labels, Volume};
 use ndarray::{Array3, Zip};
+use rayon::prelude::*;
 use std::path::PathBuf;
 
 impl NiftiImage {
@@ -87,6 +88,21 @@ impl NiftiImage {
         Frame::new(volume.grid(), name.into()).filled(datatype, |i| f64::from(data[i]))
     }
 
+    /// An image with a fresh header whose voxels `fill` writes slice by slice: it gets z and the slice's bytes, x fastest, little-endian.
+    /// No array of the whole image in another order is needed.
+    pub(in crate::io) fn from_slices(
+        grid: Grid,
+        datatype: Datatype,
+        name: impl Into<PathBuf>,
+        fill: impl Fn(usize, &mut [u8]) + Sync,
+    ) -> Self {
+        let mut image = Frame::new(grid, name.into()).zeros(datatype);
+        let slice_bytes = grid.shape[0] * grid.shape[1] * datatype.bytes();
+        let voxels = &mut image.bytes[image.vox_offset..];
+        voxels.par_chunks_mut(slice_bytes).enumerate().for_each(|(z, slice)| fill(z, slice));
+        image
+    }
+
     /// A label map with a fresh header, as uint8 or, with values above 255, uint16.
     pub fn from_labels(labels: &Labels, name: impl Into<PathBuf>) -> Self {
         Frame::new(labels.grid(), name.into()).with_labels(&labels.data)
@@ -136,8 +152,23 @@ impl Frame {
         self.filled(datatype, |i| f64::from(data[i]))
     }
 
-    /// Sets what the header says about values, and stores `value(i)` for every index of a C-order `[x, y, z]` array.
-    fn filled(mut self, datatype: Datatype, value: impl Fn(usize) -> f64 + Sync) -> NiftiImage {
+    /// [`Frame::zeros`] with `value(i)` stored for every index of a C-order `[x, y, z]` array.
+    fn filled(self, datatype: Datatype, value: impl Fn(usize) -> f64 + Sync) -> NiftiImage {
+        let mut image = self.zeros(datatype);
+        let (shape, big_endian) = (image.grid.shape, image.layout.big_endian);
+        let raw = &mut image.bytes[image.vox_offset..];
+        let clamped = with_stored!(datatype, T => encode::<T>(raw, shape, big_endian, |i| Some(value(i))));
+        if clamped > 0 {
+            tracing::warn!(
+                "{}: {clamped} voxels do not fit {datatype} and were clamped",
+                image.path.display()
+            );
+        }
+        image
+    }
+
+    /// Sets what the header says about values; all voxels are 0.
+    fn zeros(mut self, datatype: Datatype) -> NiftiImage {
         let Self { layout, grid, .. } = self;
         let vox_offset = layout.version.min_vox_offset();
         let fields = [
@@ -157,15 +188,6 @@ impl Frame {
         (0..h::INTENT_NAME_BYTES).for_each(|i| layout.set(&mut self.header, &h::INTENT_NAME, i, 0.0));
         let mut bytes = self.header;
         bytes.resize(vox_offset + grid.shape.iter().product::<usize>() * datatype.bytes(), 0);
-        let raw = &mut bytes[vox_offset..];
-        let clamped =
-            with_stored!(datatype, T => encode::<T>(raw, grid.shape, layout.big_endian, |i| Some(value(i))));
-        if clamped > 0 {
-            tracing::warn!(
-                "{}: {clamped} voxels do not fit {datatype} and were clamped",
-                self.path.display()
-            );
-        }
         NiftiImage { path: self.path, bytes, layout, datatype, scaling: None, grid, vox_offset }
     }
 }

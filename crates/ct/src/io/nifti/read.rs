@@ -139,7 +139,7 @@ fn not_nifti(head: &[u8]) -> Problem {
         (None, Some(first)) => format!("bytes {first:02x?}"),
         (None, None) => format!("{} bytes in all", head.len()),
     };
-    let hint = "give a NIfTI image (.nii or .nii.gz); if it is one, its header is damaged";
+    let hint = "give a NIfTI image (.nii or .nii.gz), or for DICOM the folder of the series; if it is NIfTI, its header is damaged";
     problem("sizeof_hdr (the first four bytes)", "348 or 540", found, hint)
 }
 

@@ -20,7 +20,7 @@ pub struct HealthyArguments {
     /// Run directory of a segmentation
     #[arg(long, value_name = "RUN", requires = "select_healthy")]
     model: Option<PathBuf>,
-    /// Scans (.nii, .nii.gz) or folders of scans, in place of --cases
+    /// Scans (.nii, .nii.gz, or the folder of a DICOM series) or folders of scans, in place of --cases
     #[arg(long, value_name = "FILE|FOLDER", num_args = 1.., requires = "select_healthy", conflicts_with = "cases")]
     ct: Vec<PathBuf>,
     /// Volume of the organ below which it does not count as there

@@ -6,7 +6,7 @@ use crate::train::cache::{Cache, Folder, Inputs, Scan};
 use crate::train::prepared::{Arrays, Prepared};
 use crate::train::scans::model_grid;
 use difftumor_ct::Labels;
-use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::io::read_scan;
 use difftumor_ct::label::{Census, LabelMap, OrganSpec};
 use difftumor_ct::patch::{Fill, spatial_pad};
 use difftumor_ct::resample::{Outside, linear, nearest};
@@ -95,7 +95,7 @@ impl Scan for LabelledScan {
     /// When a file cannot be read, grids differ, the organ is not there, a healthy case has tumors, or an annotated one has values
     /// that nobody named.
     fn prepare(Source { case, side_vox }: &Source) -> Result<Arrays> {
-        let volume = NiftiImage::read(&case.source.ct)?.to_volume()?;
+        let volume = read_scan(&case.source.ct)?.to_volume()?;
         let name = case.source.ct.display().to_string();
         let map = LabelMap::open(&case.source.labels)?;
         if !case.healthy && !case.other_labels {
