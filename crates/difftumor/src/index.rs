@@ -14,7 +14,7 @@ pub mod healthy;
 
 use crate::dataset::{CaseSource, Dataset};
 use crate::error::{Error, Result};
-use crate::run::temporary_beside;
+use crate::run::{put_in_place, temporary_for};
 use difftumor_ct::components::{Connectivity, components};
 use difftumor_ct::io::nifti::NiftiImage;
 use difftumor_ct::io::read_scan;
@@ -144,9 +144,7 @@ pub fn index(
     watch: &dyn Fn(&IndexedCase),
 ) -> Result<Index> {
     require_free(out)?;
-    let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(Error::io(parent, "create"))?;
-    let temporary = temporary_beside(parent)?;
+    let temporary = temporary_for(out)?;
     let labels = temporary.path().join("labels");
     std::fs::create_dir(&labels).map_err(Error::io(&labels, "create"))?;
     let mut rows = vec![];
@@ -180,10 +178,8 @@ pub fn index(
         write_table(&temporary.path().join("cases.csv"), &rows)?;
         let json = serde_json::to_string_pretty(&index).expect("an index is made of texts and numbers");
         write_atomically(&temporary.path().join("index.json"), |file| writeln!(file, "{json}"))?;
-        if out.exists() {
-            std::fs::remove_dir(out).map_err(Error::io(out, "replace"))?; // empty
-        }
-        std::fs::rename(temporary.path(), out).map_err(Error::io(out, "create"))?;
+        require_free(out)?;
+        put_in_place(temporary.path(), out)?;
     }
     Ok(index)
 }

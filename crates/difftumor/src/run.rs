@@ -95,25 +95,9 @@ impl Run {
             return Err(exists("the folder holds a Run; name another, or replace it with --force"));
         }
 
-        let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).map_err(Error::io(parent, "create"))?;
-        let temporary = temporary_beside(parent)?;
+        let temporary = temporary_for(dir)?;
         let manifest = write(temporary.path(), new, 0, precision)?;
-        if occupied {
-            // The old Run is moved away, not deleted, until the new one stands in its place.
-            let old = temporary_beside(parent)?;
-            let kept = old.path().join("old");
-            fs::rename(dir, &kept).map_err(Error::io(dir, "replace"))?;
-            if let Err(e) = fs::rename(temporary.path(), dir) {
-                fs::rename(&kept, dir).map_err(Error::io(dir, "restore"))?;
-                return Err(Error::io(dir, "create")(e));
-            }
-        } else {
-            if dir.exists() {
-                fs::remove_dir(dir).map_err(Error::io(dir, "replace"))?; // empty
-            }
-            fs::rename(temporary.path(), dir).map_err(Error::io(dir, "create"))?;
-        }
+        put_in_place(temporary.path(), dir)?;
         Ok(Self { dir: dir.to_path_buf(), manifest })
     }
 
@@ -308,8 +292,10 @@ impl Run {
     }
 }
 
-/// A folder in `parent` that is filled and then renamed; removed when that did not happen.
-pub(crate) fn temporary_beside(parent: &Path) -> Result<tempfile::TempDir> {
+/// A folder beside `dir` that is filled and then put in its place; removed when that did not happen.
+pub(crate) fn temporary_for(dir: &Path) -> Result<tempfile::TempDir> {
+    let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(Error::io(parent, "create"))?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".run-");
     #[cfg(unix)]
@@ -319,6 +305,22 @@ pub(crate) fn temporary_beside(parent: &Path) -> Result<tempfile::TempDir> {
         builder.permissions(fs::Permissions::from_mode(0o777));
     }
     builder.tempdir_in(parent).map_err(Error::io(parent, "create a folder in"))
+}
+
+/// Renames a folder of [`temporary_for`] to `dir`. What is there is moved away, not deleted, until the new one stands in its place.
+pub(crate) fn put_in_place(temporary: &Path, dir: &Path) -> Result<()> {
+    // An empty folder has nothing to lose, and its removal fails if it is none.
+    if !dir.exists() || fs::remove_dir(dir).is_ok() {
+        return fs::rename(temporary, dir).map_err(Error::io(dir, "create"));
+    }
+    let old = temporary_for(dir)?;
+    let kept = old.path().join("old");
+    fs::rename(dir, &kept).map_err(Error::io(dir, "replace"))?;
+    if let Err(e) = fs::rename(temporary, dir) {
+        fs::rename(&kept, dir).map_err(Error::io(dir, "restore"))?;
+        return Err(Error::io(dir, "create")(e));
+    }
+    Ok(())
 }
 
 /// Writes the files of a Run into an existing folder.

@@ -5,6 +5,8 @@ use dicom_core::value::PrimitiveValue;
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use difftumor::dataset::CaseSource;
+use difftumor::dataset::patients::origins;
 use difftumor_ct::Volume;
 use phantom::{Files, LPS, SHAPE, json, standard, synthesize};
 use sha2::{Digest, Sha256};
@@ -85,6 +87,13 @@ fn a_series_gives_what_its_nifti_file_gives() {
     // Other names of the slices are the same series; other pixels are not.
     std::fs::rename(dicom.ct.join("99.dcm"), dicom.ct.join("first")).unwrap();
     assert_eq!(synthesize(&dicom, &outs[1], &["--resume"]).0, 0);
+    // A synthetic copy is traced to its series, whatever the case is called now.
+    let case =
+        |id: &str, ct: PathBuf, labels: PathBuf| CaseSource { id: id.into(), ct, labels, patient: None };
+    let copy = case("copy", outs[1].join("ct.nii.gz"), outs[1].join("labels.nii.gz"));
+    let renamed = case("renamed", dicom.ct.clone(), dicom.labels.clone());
+    let origins = origins(&[copy, renamed]);
+    assert_eq!((origins[0].patient.as_str(), origins[0].synthetic), ("renamed", true));
     let slice = dicom.ct.join("90.dcm");
     let mut bytes = std::fs::read(&slice).unwrap();
     *bytes.last_mut().unwrap() ^= 1;

@@ -36,14 +36,7 @@ impl Place {
         let mut all =
             vec!["train", "segmentation", "--organ", "liver=1:tumor=2", "--healthy-organ", "liver=1"];
         all.extend(["--cases", text(&self.annotated), "--healthy", text(&self.healthy), "--out", text(&out)]);
-        for setting in [
-            "steps=4",
-            "model.backbone=unet",
-            "model.widths=[4,8]",
-            "crops.side_vox=32",
-            "synthesis.method=handcrafted",
-            "synthesis.size=tiny",
-        ] {
+        for setting in TINY_SEGMENTATION.iter().chain(&["steps=4"]) {
             all.extend(["--set", setting]);
         }
         all.extend(more);

@@ -6,13 +6,8 @@ use phantom::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-const TINY: [&str; 11] = [
+const TINY: [&str; 6] = [
     "batch=1",
-    "model.backbone=unet",
-    "model.widths=[4,8]",
-    "crops.side_vox=32",
-    "synthesis.method=handcrafted",
-    "synthesis.size=tiny",
     "learning_rate.warmup_steps=0",
     "learning_rate.decay_steps=0",
     "output.record_every=1",
@@ -55,7 +50,7 @@ impl Place {
     fn train(&self, out: &str, more: &[&str]) -> (i32, String) {
         let out = self.path(out);
         let mut all = vec!["train", "segmentation", "--organ", "liver=1:tumor=2", "--out", text(&out)];
-        for setting in TINY {
+        for setting in TINY_SEGMENTATION.iter().chain(&TINY) {
             all.extend(["--set", setting]);
         }
         all.extend(more);

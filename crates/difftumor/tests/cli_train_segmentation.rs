@@ -5,14 +5,9 @@ use difftumor::run::{Run, read_tensors};
 use phantom::{run as run_program, *};
 use std::path::{Path, PathBuf};
 
-const TINY: [&str; 12] = [
+const TINY: [&str; 7] = [
     "batch=2",
-    "model.backbone=unet",
-    "model.widths=[4,8]",
-    "crops.side_vox=32",
     "augmentation=code",
-    "synthesis.method=handcrafted",
-    "synthesis.size=tiny",
     "learning_rate.rate=0.003",
     "learning_rate.warmup_steps=0",
     "learning_rate.decay_steps=0",
@@ -55,7 +50,7 @@ impl Place {
         let out = self.dir.path().join(out);
         let mut all = vec!["train", "segmentation", "--organ", "liver=1:tumor=2"];
         all.extend(["--out", text(&out)]);
-        for setting in TINY.iter().chain(settings) {
+        for setting in TINY_SEGMENTATION.iter().chain(&TINY).chain(settings) {
             all.extend(["--set", setting]);
         }
         all.extend(more);
@@ -190,11 +185,19 @@ fn impossible_trainings_are_refused() {
         let (found, told) = p.train("none", &[&["steps=1"], settings].concat(), more);
         assert!(found == code && told.contains(says), "{settings:?} {more:?}: {found} {told}");
     }
+    // A case to measure on that cannot be read is told before the first step.
+    let gone = table(
+        &p.dir.path().join("gone.csv"),
+        &[("gone", Path::new("/no/scan.nii"), Path::new("/no/labels.nii"))],
+    );
+    let (code, told) =
+        p.train("late", &["steps=1"], &[&annotated[..], &["--validate", text(&gone)]].concat());
+    assert!(code == 1 && told.contains("/no/scan.nii") && !told.contains("step 1"), "{told}");
     // Tumors in a healthy case: it is left out, and told.
     let both = ["--healthy", text(&p.annotated), text(&p.healthy), "--organ", "liver=1:tumor=2"];
     let out = p.dir.path().join("mixed");
     let mut all = vec!["train", "segmentation", "--out", text(&out), "--set", "steps=6"];
-    all.extend(TINY.iter().flat_map(|s| ["--set", *s]));
+    all.extend(TINY_SEGMENTATION.iter().chain(&TINY).flat_map(|s| ["--set", *s]));
     all.extend(both);
     let (code, told) = run(&all);
     assert!(code == 0 && told.contains("a is left out") && told.contains("no tumor voxel"), "{told}");

@@ -5,6 +5,7 @@
 //! (`BDMAP_0001/ct.nii.gz` becomes `BDMAP_0001_ct`).
 use super::{CaseSource, check_id, folders};
 use crate::error::{Error, Result};
+use difftumor_ct::io::dicom::SeriesPath;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +52,8 @@ impl Pairs {
         for (n, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
             let pair = two(line).map_err(|found| bad(format!("line {}", n + 1), "two paths", found))?;
             let pair = pair.map(|path| root.join(path));
-            missing.extend(pair.iter().filter(|path| !path.exists()).map(|path| (n + 1, path.clone())));
+            let is_there = |path: &PathBuf| path.exists() || SeriesPath::of(path).is_some();
+            missing.extend(pair.iter().filter(|path| !is_there(path)).map(|path| (n + 1, path.clone())));
             let number = self.number(&pair).ok_or_else(|| {
                 let found = format!("{} again, with other ones", pair[0].display());
                 bad(format!("line {}", n + 1), "each scan with the same labels", found)

@@ -4,8 +4,7 @@
 //! that is there: the table's column `patient`; the patient of the case that it was made from, which is known by the SHA-256 of its
 //! scan, wherever and under whatever name that now lies, or else by its id; the id of that case. A real case's patient is
 //! that of the column, or its own id.
-use super::{CaseSource, SourceFile};
-use crate::run::sha256_file;
+use super::{CaseSource, SourceFile, source};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -52,9 +51,11 @@ pub fn origins(cases: &[CaseSource]) -> Vec<Origin> {
     let made: Vec<Option<Made>> = cases.iter().map(|c| Made::beside(&c.ct)).collect();
     let traced = cases.iter().zip(&made).any(|(c, m)| m.is_some() && c.patient.is_none());
     let by_hash: BTreeMap<String, usize> = match traced {
-        true => {
-            cases.iter().enumerate().filter_map(|(i, c)| sha256_file(&c.ct).ok().map(|h| (h, i))).collect()
-        }
+        true => cases
+            .iter()
+            .enumerate()
+            .filter_map(|(i, c)| Some((source("ct", &c.ct).ok()?.sha256, i)))
+            .collect(),
         false => BTreeMap::new(),
     };
     let by_id: BTreeMap<&str, usize> = cases.iter().enumerate().map(|(i, c)| (c.id.as_str(), i)).collect();
@@ -80,6 +81,7 @@ pub fn origins(cases: &[CaseSource]) -> Vec<Origin> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::sha256_file;
     use std::path::PathBuf;
 
     fn scan(dir: &Path, name: &str, content: &str) -> PathBuf {

@@ -31,7 +31,7 @@ pub struct HealthyRule {
 }
 
 impl Default for HealthyRule {
-    /// 10 ml: a tenth of a small pancreas. The paper gives no number; livers and kidneys deserve more.
+    /// 10 ml, so that a few stray voxels are no organ: any whole liver, pancreas or kidney has more. The paper gives no number.
     fn default() -> Self {
         Self { least_organ_ml: 10.0 }
     }
@@ -111,7 +111,7 @@ impl HealthyRule {
             diameters.sort_by(|a, b| b.total_cmp(a));
             let named: Vec<String> = diameters.iter().take(NAMED).map(|d| format!("{d:.1} mm")).collect();
             let reason =
-                format!("{} tumors predicted, the largest of {}", found.tumor_count, named.join(", "));
+                format!("{} tumors predicted, diameters from {}", found.tumor_count, named.join(", "));
             return (Verdict::LeftOut, reason);
         }
         if ml < self.least_organ_ml {
@@ -232,7 +232,7 @@ mod tests {
         );
         let (verdict, reason) = rule.judge(&found(900.0, &[3.0, 12.0, 5.0, 4.0]));
         assert_eq!(verdict, Verdict::LeftOut);
-        assert_eq!(reason, "4 tumors predicted, the largest of 12.0 mm, 5.0 mm, 4.0 mm");
+        assert_eq!(reason, "4 tumors predicted, diameters from 12.0 mm, 5.0 mm, 4.0 mm");
         for ml in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(HealthyRule { least_organ_ml: ml }.check().is_err());
         }

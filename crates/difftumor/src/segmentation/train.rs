@@ -71,6 +71,9 @@ pub fn train(
     };
     let (side, folder) = (settings.crops.side_vox, Folder::of(place));
     let validation = Validation::new(data.validation, side, settings.validation_overlap, &folder);
+    if first <= settings.steps {
+        validation.require_usable()?;
+    }
     let items = Arc::new(items(settings, data.cases, data.generator, &folder, first));
     let _painter = items.paint_ahead();
     let batch = settings.batch as u64;

@@ -86,6 +86,15 @@ pub fn write(dir: &Path, name: &str, (ct, labels): &(Volume, Labels), datatype: 
     files
 }
 
+/// Settings of a segmentation's training that takes seconds on phantoms.
+pub const TINY_SEGMENTATION: [&str; 5] = [
+    "model.backbone=unet",
+    "model.widths=[4,8]",
+    "crops.side_vox=32",
+    "synthesis.method=handcrafted",
+    "synthesis.size=tiny",
+];
+
 /// The usual phantom as int16.
 pub fn standard(dir: &Path, name: &str) -> Files {
     write(dir, name, &phantom(SHAPE, LPS, name.bytes().map(u64::from).sum()), Datatype::I16)

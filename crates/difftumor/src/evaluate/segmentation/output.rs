@@ -1,6 +1,6 @@
 //! The output folder: filled under a name of its own, then renamed.
 use crate::error::{Error, Result};
-use crate::run::temporary_beside;
+use crate::run::{put_in_place, temporary_for};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -26,9 +26,7 @@ impl Output {
         // `.` has no parent to rename in; the canonical path has.
         let out = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
         require_free(&out, replace)?;
-        let parent = parent(&out);
-        std::fs::create_dir_all(parent).map_err(Error::io(parent, "create"))?;
-        let temporary = temporary_beside(parent)?;
+        let temporary = temporary_for(&out)?;
         Ok(Self { out, replace, temporary })
     }
 
@@ -43,33 +41,17 @@ impl Output {
     /// When the place is taken or the folder cannot be renamed.
     pub(super) fn finish(self) -> Result<()> {
         let Self { out, replace, temporary } = self;
-        if require_free(&out, replace)? {
-            return std::fs::rename(temporary.path(), &out).map_err(Error::io(&out, "create"));
-        }
-        // What is replaced is moved away, not deleted, until the new folder stands in its place.
-        let old = temporary_beside(parent(&out))?;
-        let kept = old.path().join("old");
-        std::fs::rename(&out, &kept).map_err(Error::io(&out, "replace"))?;
-        if let Err(e) = std::fs::rename(temporary.path(), &out) {
-            std::fs::rename(&kept, &out).map_err(Error::io(&out, "restore"))?;
-            return Err(Error::io(&out, "create")(e));
-        }
-        Ok(())
+        require_free(&out, replace)?;
+        put_in_place(temporary.path(), &out)
     }
 }
 
-fn parent(out: &Path) -> &Path {
-    out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Whether there is no folder at all.
-///
 /// # Errors
 /// When there is a file, or a folder with something that must stay: anything at all, or with `replace` anything else than this
 /// program's figures.
-fn require_free(out: &Path, replace: bool) -> Result<bool> {
+fn require_free(out: &Path, replace: bool) -> Result<()> {
     let entries = match std::fs::read_dir(out) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(Error::io(out, "write to the folder"))?,
     };
     let exists = |problem| Err(Error::Exists { path: out.into(), problem });
@@ -86,5 +68,5 @@ fn require_free(out: &Path, replace: bool) -> Result<bool> {
             );
         }
     }
-    Ok(false)
+    Ok(())
 }

@@ -94,15 +94,21 @@ pub fn cross_validate(
     settings.check()?;
     let sources: Vec<CaseSource> = data.cases.iter().map(|c| c.source.clone()).collect();
     let origins = origins(&sources);
+    let mut cases = data.cases;
+    // Each fold's training asks again whose its cases are; told here, it need not hash their scans for it.
+    for (case, origin) in cases.iter_mut().zip(&origins) {
+        case.source.patient = Some(origin.patient.clone());
+    }
     let splits = match data.dealt {
         Dealt::As(splits) => splits,
-        Dealt::Into(folds) => deal(&data.cases, &origins, folds, settings.seed)?,
+        Dealt::Into(folds) => deal(&cases, &origins, folds, settings.seed)?,
     };
-    let plans = plan(&data.cases, &origins, &splits)?;
+    let plans = plan(&cases, &origins, &splits)?;
     let number = plans.len();
     let wanted: Vec<usize> = if data.only.is_empty() { (0..number).collect() } else { data.only };
-    let unknown = wanted.iter().find(|n| **n >= number);
-    require(unknown.is_none(), "--fold", &format!("0 to {}", number - 1), format!("{:?}", unknown))?;
+    if let Some(unknown) = wanted.iter().find(|n| **n >= number) {
+        require(false, "fold", &format!("0 to {}", number - 1), unknown.to_string())?;
+    }
     std::fs::create_dir_all(&place.run).map_err(Error::io(&place.run, "create"))?;
     splits.write_or_compare(&place.run.join(SPLITS))?;
     let measured: Vec<usize> = plans.iter().map(|p| p.validation.len()).collect();

@@ -56,6 +56,14 @@ impl Validation {
         Self { scans: scans::cache(cases, side_vox, folder), window }
     }
 
+    /// Makes every case ready, so that one that cannot be read is told before the first step and not after hours.
+    ///
+    /// # Errors
+    /// When a case cannot be read.
+    pub(super) fn require_usable(&self) -> Result<()> {
+        (0..self.scans.len()).try_for_each(|index| self.scans.get(index).map(drop))
+    }
+
     /// `None` without cases.
     ///
     /// # Errors
