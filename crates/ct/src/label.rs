@@ -77,6 +77,14 @@ pub struct LabelFile {
     pub names: BTreeMap<u16, String>,
 }
 
+/// Names of the masks in a folder, by the alphabet.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn mask_names(folder: &Path) -> Result<Vec<String>> {
+    Ok(folder::list(folder)?.into_keys().collect())
+}
+
 /// Finds an organ in a label file or in a folder of masks. `expected_grid` is the CT's grid and name.
 ///
 /// # Errors

@@ -11,6 +11,7 @@
 //!
 //! What is in an output depends on the case, its copy and the settings alone, never on threads, shards or order. A
 //! folder is filled under another name and renamed, so a killed run leaves no half output.
+pub mod layout;
 mod output;
 mod record;
 mod report;
@@ -24,11 +25,11 @@ pub use report::{BatchReport, CaseReport, Status, Totals};
 use crate::dataset::{CaseSource, Dataset, LoadedCase};
 use crate::error::{Error, Result, caught};
 use crate::preview;
+use crate::shard::Shard;
 use crate::synthesis::{Synthesis, Synthesizer};
 use difftumor_ct::label::OrganSpec;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -45,13 +46,6 @@ pub enum Existing {
     Resume,
     /// Make them anew.
     Replace,
-}
-
-/// A part of all outputs: those whose position modulo `of` is `index`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
-    index: usize,
-    of: usize,
 }
 
 /// How a batch is run. Nothing here but `organs`, `copies`, `preview` and `device` changes what is in an output.
@@ -82,25 +76,6 @@ struct Task<'a> {
     target: Target,
 }
 
-impl FromStr for Shard {
-    type Err = Error;
-
-    /// `i/n` with `i` from 0 to n - 1.
-    fn from_str(text: &str) -> Result<Self> {
-        let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-        match parts {
-            Some((index, of)) if index < of => Ok(Self { index, of }),
-            _ => Err(argument("shard", "I/N with I from 0 to N - 1 (as in 0/2 and 1/2)", text)),
-        }
-    }
-}
-
-impl std::fmt::Display for Shard {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.index, self.of)
-    }
-}
-
 impl BatchOptions {
     /// Checks what can be checked before any case is read.
     ///
@@ -128,7 +103,7 @@ impl BatchOptions {
     /// The outputs of this shard, in order of case id and copy.
     fn tasks<'a>(&self, dataset: &'a Dataset) -> Vec<Task<'a>> {
         let all = dataset.cases.iter().flat_map(|source| (1..=self.copies).map(move |copy| (source, copy)));
-        let mine = |i: usize| self.shard.is_none_or(|s| i % s.of == s.index);
+        let mine = |i: usize| self.shard.is_none_or(|s| s.has(i));
         all.enumerate()
             .filter(|(i, _)| mine(*i))
             .map(|(_, (source, copy))| {

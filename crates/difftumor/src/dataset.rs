@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 mod folders;
+pub mod layouts;
 pub mod lists;
+pub mod metadata;
 pub mod patients;
 mod scans;
 pub mod splits;

@@ -1,5 +1,10 @@
 //! How good models are, on data that they never saw: figures as JSON, pictures for a person.
 pub mod autoencoder;
 pub mod bounds;
+pub mod comparison;
+mod output;
+mod page;
+mod plots;
 pub mod segmentation;
 pub mod similarity;
+mod words;

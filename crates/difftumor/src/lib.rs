@@ -16,6 +16,7 @@ pub mod nn;
 pub mod preview;
 pub mod run;
 pub mod segmentation;
+pub mod shard;
 pub mod state_dict;
 pub mod synthesis;
 pub mod tensor;

@@ -54,7 +54,13 @@ impl OrganSpec {
 
     /// Names under which files and label tables hold tumors: of this organ, or without saying of which.
     pub(super) fn tumor_names(&self) -> Vec<String> {
-        self.with_and_without_organ(&["tumor", "tumors", "tumour", "tumours"])
+        let mut names =
+            self.with_and_without_organ(&["tumor", "tumors", "tumour", "tumours", "lesion", "lesions"]);
+        // AbdomenAtlas' name of the pancreas' own.
+        if self.name == "pancreas" {
+            names.push("pancreatic_lesion".into());
+        }
+        names
     }
 
     /// Names under which files and label tables hold cysts: of this organ, or without saying of which.

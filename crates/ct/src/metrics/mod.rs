@@ -10,14 +10,17 @@
 //! | HD95, ASSD | [`surface`] | `None` | infinite |
 //! | sensitivity of tumors | [`detection`], [`detection_summary`] | `None` | no truth: `None`; no prediction: 0 |
 //!
-//! Confidence limits over many patients: [`interval`] for shares of patients, [`bootstrap`] for all else.
+//! Confidence limits over many patients: [`interval`] for shares of patients, [`bootstrap`] for all else. Two methods on the same
+//! patients: [`paired`]. All thresholds: [`froc`].
 
 pub mod bootstrap;
 pub mod detection;
 pub mod detection_summary;
 mod dual_grid;
+pub mod froc;
 pub mod interval;
 pub mod overlap;
+pub mod paired;
 pub mod surface;
 mod surface_area;
 

@@ -1,4 +1,5 @@
 //! `difftumor evaluate`.
+mod comparison;
 mod segmentation;
 
 use super::{bad, print};
@@ -23,6 +24,8 @@ enum Evaluated {
     Autoencoder(AutoencoderArguments),
     /// Stage 3: predicted organs and tumors against the truth: overlap, surfaces, tumors found, with confidence limits
     Segmentation(segmentation::Arguments),
+    /// Methods that were measured on the same cases, beside each other and tested in pairs
+    Comparison(comparison::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,6 +54,7 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     match &a.model {
         Evaluated::Autoencoder(a) => autoencoder(a, bars),
         Evaluated::Segmentation(a) => segmentation::run(a, bars),
+        Evaluated::Comparison(a) => comparison::run(a),
     }
 }
 

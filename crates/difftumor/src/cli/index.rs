@@ -1,4 +1,5 @@
 //! `difftumor index`.
+mod folder;
 mod healthy;
 
 use super::annotation::AnnotationArguments;
@@ -11,9 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["stage", "select_healthy"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["folder", "stage", "select_healthy"]))]
 #[command(group = ArgGroup::new("annotation").args(["organ", "tumor"]))]
 pub struct Arguments {
+    /// Write a table of what a folder holds, in the layout of a public dataset (Decathlon, nnU-Net, KiTS, LiTS, AbdomenAtlas,
+    /// TotalSegmentator, published lists) or of plain files and DICOM series: geometry, HU, labels, duplicates
+    #[arg(value_name = "FOLDER", conflicts_with_all = ["cases", "organ", "tumor"])]
+    folder: Option<PathBuf>,
     /// Prepare labels: tumors to keep, early ones (radius up to 10 mm) or later ones; the others become organ
     #[arg(long, requires = "cases", requires = "annotation")]
     stage: Option<StageName>,
@@ -31,8 +36,8 @@ pub struct Arguments {
     /// For labels that know no organ: a name for the tumor, and its values where a file has several
     #[arg(long, value_name = "NAME[=VALUE]")]
     tumor: Option<String>,
-    /// Folder for the new labels and their table
-    #[arg(long, value_name = "DIR")]
+    /// The table of FOLDER; else a folder for the new labels and their table, or for the segmentations and theirs
+    #[arg(long, value_name = "CSV|DIR")]
     out: PathBuf,
     #[command(flatten)]
     healthy: healthy::HealthyArguments,
@@ -45,6 +50,9 @@ enum StageName {
 }
 
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = &a.folder {
+        return folder::run(folder, &a.out, a.healthy.force, bars);
+    }
     match (a.stage, &a.cases) {
         (Some(stage), Some(cases)) => {
             let stage = match stage {

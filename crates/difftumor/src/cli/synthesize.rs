@@ -1,10 +1,12 @@
 //! `difftumor synthesize`.
 use super::{argument, bad, print};
 use clap::ValueEnum;
-use difftumor::batch::{self, BatchOptions, BatchReport, CaseReport, Existing, Shard};
+use difftumor::batch::layout::{DatasetLayout, OUTPUTS, lay_out};
+use difftumor::batch::{self, BatchOptions, BatchReport, CaseReport, Existing};
 use difftumor::dataset::Dataset;
 use difftumor::device;
 use difftumor::run::shipped;
+use difftumor::shard::Shard;
 use difftumor::synthesis::{DiffusionModel, Generator, Preset, SizeChoice, SynthesisOptions, Synthesizer};
 use difftumor_ct::io::is_one_scan;
 use difftumor_ct::label::OrganSpec;
@@ -63,7 +65,11 @@ pub struct Arguments {
     /// Cases worked on, and held in memory, at one time. Outputs do not depend on it
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
-    /// Make only the part I (from 0) of N of all outputs
+    /// Also lay out the outputs as a dataset that other programs take; they themselves then lie in DIR/synthetic
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<LayoutName>,
+    /// Make only the part I (from 0) of N of all outputs; auto, or auto/N: the one that the scheduler of a job array has put into
+    /// the environment (Slurm, Kubernetes, Grid Engine, PBS, cloud batch)
     #[arg(long, value_name = "I/N")]
     shard: Option<String>,
     /// Keep outputs that are there, if they were made from the same inputs with the same settings
@@ -87,6 +93,16 @@ pub struct Arguments {
 enum Method {
     Diffusion,
     Handcrafted,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LayoutName {
+    /// nnU-Net v2's raw data, with folds that keep a patient's copies together
+    Nnunet,
+    /// The Medical Segmentation Decathlon's
+    Msd,
+    /// A folder with masks for each case, as AbdomenAtlas and BodyMaps
+    Bodymaps,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -117,7 +133,9 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     let batch = a.batch()?;
     batch.check().map_err(bad)?;
     let device = device::parse(&a.device).map_err(bad)?;
-    let dataset = a.dataset()?;
+    let mut dataset = a.dataset()?;
+    dataset.single &= a.layout.is_none();
+    let sources = dataset.cases.clone();
     let generator = match a.method {
         Method::Handcrafted => Generator::Handcrafted,
         Method::Diffusion => {
@@ -133,10 +151,28 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     let report = batch::run(dataset, &Synthesizer { options, generator }, &batch, &watch)?;
     bar.finish_and_clear();
     summarise(&report)?;
+    if let Some(layout) = a.layout.filter(|_| report.totals.done + report.totals.skipped > 0) {
+        let laid_out = lay_out(&a.out, layout.into(), &sources, a.seed)?;
+        let folds = match (layout, laid_out.folds) {
+            (LayoutName::Nnunet, 0) => "; no splits_final.json, for all are of one patient",
+            _ => "",
+        };
+        print(&format!("{} cases laid out in {}{folds}\n", laid_out.cases, a.out.display()))?;
+    }
     if let Some(path) = &a.report {
         report.write(path)?;
     }
     Ok(if report.totals.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl From<LayoutName> for DatasetLayout {
+    fn from(name: LayoutName) -> Self {
+        match name {
+            LayoutName::Nnunet => Self::NnUnet,
+            LayoutName::Msd => Self::Msd,
+            LayoutName::Bodymaps => Self::BodyMaps,
+        }
+    }
 }
 
 impl Arguments {
@@ -185,7 +221,7 @@ impl Arguments {
             _ => Existing::Refuse,
         };
         Ok(BatchOptions {
-            out: self.out.clone(),
+            out: self.layout.map_or_else(|| self.out.clone(), |_| self.out.join(OUTPUTS)),
             organs: organs.collect::<Result<_, _>>()?,
             copies: self.per_case,
             jobs: self.jobs,

@@ -20,6 +20,15 @@ pub(super) fn stem(path: &Path) -> Option<String> {
     Some(stem.strip_suffix(CHANNEL).unwrap_or(stem).to_string())
 }
 
+/// A NIfTI file's name with the channel before its extension; `None` for other files.
+pub(super) fn with_channel(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let lower = name.to_lowercase();
+    let extension = EXTENSIONS.into_iter().find(|e| lower.ends_with(e))?;
+    let (stem, extension) = name.split_at(name.len() - extension.len());
+    Some(path.with_file_name(format!("{stem}{CHANNEL}{extension}")))
+}
+
 /// Names that cannot be paired, with what is wrong.
 pub(super) type Unusable = Vec<(String, Error)>;
 

@@ -20,6 +20,13 @@ pub fn is_list(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("txt"))
 }
 
+/// Whether a text may be a list: its first line holds two paths, the first of which is there.
+pub(super) fn looks_like_one(path: &Path, root: &Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let first = text.trim_start_matches('\u{feff}').lines().find(|line| !line.trim().is_empty());
+    first.and_then(|line| two(line).ok()).is_some_and(|[ct, _]| root.join(ct).exists())
+}
+
 /// The cases of a list, whose paths start at `root` (the list's own folder, if none).
 ///
 /// # Errors

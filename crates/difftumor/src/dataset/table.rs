@@ -88,7 +88,7 @@ fn rows<const N: usize>(path: &Path, columns: [&str; N]) -> Result<Vec<Row<N>>> 
 }
 
 /// Spreadsheets write a byte order mark before the first column.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     name.trim_start_matches('\u{feff}').trim().to_lowercase()
 }
 

@@ -7,30 +7,42 @@
 //!   cases.csv             one case a line
 //!   lesions.csv           one tumor of the truth a line
 //!   false_positives.csv   one finding that touches no tumor a line
+//!   froc.csv              one threshold of the probability of tumor a line, on demand
+//!   groups.csv            one group of patients a line, with metadata
+//!   report.html           all of it as a page, with plots and the worst cases in pictures
 //! ```
 //!
 //! Of each case only sums are kept; its tumors and findings go to the tables as it is done.
 mod case;
-mod output;
+mod groups;
+mod pictures;
 mod predictions;
+mod report;
 mod summary;
 mod tables;
 
 pub use case::{CaseFigures, MaskFigures, Tumors};
+pub use groups::{Group, Grouping, Groupings};
 pub use summary::{FoundShares, MaskMeans, Mean, PatientShares, Share, Summary};
 
+use super::output::Output;
+use super::page;
 use crate::dataset::Dataset;
+use crate::dataset::metadata::Metadata;
 use crate::error::{Result, caught};
 use difftumor_ct::label::OrganSpec;
 use difftumor_ct::metrics::bootstrap::Bootstrap;
 use difftumor_ct::metrics::detection::DetectionOptions;
-use difftumor_ct::metrics::detection_summary::DetectionSummary;
+use difftumor_ct::metrics::froc::{Froc, FrocPoint};
 use difftumor_ct::metrics::interval::CONFIDENCE;
-use output::Output;
+use pictures::Worst;
 use predictions::Predictions;
-use serde::Serialize;
+use report::BySize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use tables::Tables;
+use tables::{FILES, Tables};
+pub(super) use tables::{LESIONS, SUMMARY};
 
 /// How predictions are measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +59,17 @@ pub struct Options {
     pub detection: DetectionOptions,
     /// How limits of means, of shares of tumors and of false positives per scan are found.
     pub bootstrap: Bootstrap,
+    /// Whether tumors are also detected at each of twenty thresholds of the probability of tumor, which must be there then.
+    pub froc: bool,
+}
+
+/// What is known of the patients.
+#[derive(Debug, Clone, Default)]
+pub struct Patients {
+    /// The table, if there is one.
+    pub metadata: Option<Metadata>,
+    /// Columns to group by; all when empty.
+    pub by: Vec<String>,
 }
 
 /// Where predictions are, and where the figures go.
@@ -61,10 +84,10 @@ pub struct Files {
 }
 
 /// The settings as they are written: all that the figures depend on besides the files.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// This program's version.
-    pub program_version: &'static str,
+    pub program_version: String,
     /// Organ and tumors in the truth.
     pub organ: String,
     /// What the values of predictions mean.
@@ -82,7 +105,7 @@ pub struct Settings {
 }
 
 /// What became of one case.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseReport {
     /// The case's id.
     pub case: String,
@@ -93,12 +116,16 @@ pub struct CaseReport {
 }
 
 /// What `summary.json` holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// How predictions were measured.
     pub settings: Settings,
     /// Figures over all cases.
     pub summary: Summary,
+    /// Figures by what is known of the patients.
+    pub groups: Option<Groupings>,
+    /// The FROC curve by threshold; empty unless asked for.
+    pub froc: Vec<FrocPoint>,
     /// Names of predictions that belong to no case.
     pub without_case: Vec<String>,
     /// Every case, by id.
@@ -115,22 +142,25 @@ pub fn run(
     dataset: &Dataset,
     files: &Files,
     options: &Options,
+    patients: &Patients,
     watch: &dyn Fn(&CaseReport),
 ) -> Result<Evaluation> {
     options.check()?;
     let predictions = Predictions::new(&files.predictions, dataset)?;
-    let output = Output::start(&files.out, files.replace)?;
+    let output = Output::start(&files.out, &FILES, files.replace)?;
     let mut tables = Tables::create(output.folder())?;
-    let mut total = DetectionSummary::default();
+    let (mut by_size, mut worst) = (BySize::default(), Worst::default());
+    let mut froc = options.froc.then(Froc::twenty);
     let mut cases: Vec<CaseReport> =
         dataset.unusable.iter().map(|(id, error)| CaseReport::failed(id, error)).collect();
     cases.iter().for_each(watch);
     for source in &dataset.cases {
-        let measured = caught(&source.id, || case::measure(source, &predictions.of(&source.id)?, options));
+        let measured = caught(&source.id, || case::measure(source, &predictions, options, froc.as_mut()));
         let report = match measured {
             Ok((figures, detection)) => {
                 tables.add(&source.id, &detection)?;
-                total.add(&detection);
+                by_size.add(&detection);
+                worst.add(&source.id, &detection);
                 CaseReport { case: source.id.clone(), message: None, figures: Some(figures) }
             }
             Err(error) => CaseReport::failed(&source.id, &error),
@@ -139,14 +169,25 @@ pub fn run(
         cases.push(report);
     }
     cases.sort_by(|a, b| a.case.cmp(&b.case));
-    let figures: Vec<&CaseFigures> = cases.iter().filter_map(|case| case.figures.as_ref()).collect();
+    let named: Vec<(&str, &CaseFigures)> =
+        cases.iter().filter_map(|case| Some((case.case.as_str(), case.figures.as_ref()?))).collect();
+    let all: BTreeSet<&str> = cases.iter().map(|case| case.case.as_str()).collect();
+    let groups = patients
+        .metadata
+        .as_ref()
+        .map(|table| Groupings::new(table, &patients.by, &named, &all, &options.bootstrap));
+    let figures: Vec<&CaseFigures> = named.iter().map(|(_, figures)| *figures).collect();
     let evaluation = Evaluation {
         settings: Settings::of(options),
-        summary: Summary::new(&figures, cases.len() - figures.len(), &total, &options.bootstrap),
-        without_case: predictions.without_case,
+        summary: Summary::new(&figures, cases.len() - figures.len(), &options.bootstrap),
+        groups: groups.transpose()?,
+        froc: froc.map_or(vec![], |froc| froc.points()),
+        without_case: predictions.without_case.clone(),
         cases,
     };
     tables.finish(&evaluation)?;
+    let pictures = worst.draw(&dataset.cases, &predictions, options);
+    page::write(output.folder(), &report::report(&evaluation, &by_size, &pictures))?;
     output.finish()?;
     Ok(evaluation)
 }
@@ -179,9 +220,10 @@ impl Options {
 impl Settings {
     fn of(options: &Options) -> Self {
         // Taken apart by name, so that a new option cannot be forgotten here.
-        let Options { organ, predicted, anywhere, tolerance_mm, detection, bootstrap } = options;
+        // The curve is beside the figures and changes none of them.
+        let Options { organ, predicted, anywhere, tolerance_mm, detection, bootstrap, froc: _ } = options;
         Self {
-            program_version: env!("CARGO_PKG_VERSION"),
+            program_version: env!("CARGO_PKG_VERSION").into(),
             organ: organ.to_string(),
             predicted: predicted.to_string(),
             anywhere: *anywhere,

@@ -2,7 +2,8 @@
 use crate::cli::{BadArguments, bad, print};
 use clap::ValueEnum;
 use difftumor::dataset::Dataset;
-use difftumor::evaluate::segmentation::{self, Evaluation, Files, MaskMeans, Mean, Options, Share};
+use difftumor::dataset::metadata::Metadata;
+use difftumor::evaluate::segmentation::{self, Evaluation, Files, MaskMeans, Mean, Options, Patients, Share};
 use difftumor_ct::components::Connectivity;
 use difftumor_ct::label::OrganSpec;
 use difftumor_ct::metrics::bootstrap::Bootstrap;
@@ -42,6 +43,16 @@ pub struct Arguments {
     /// centroid (that of a finding lies in it)
     #[arg(long, value_name = "RULE", default_value = "any", value_parser = found_rule)]
     found: FoundRule,
+    /// Also detect tumors at each of twenty thresholds of the probability of tumor, ID/tumor_probability.nii.gz as `segment
+    /// --probabilities` writes it: the FROC curve
+    #[arg(long)]
+    froc: bool,
+    /// A table of what is known of the patients: the column id, and any others (age, sex, site, …), by which figures are grouped
+    #[arg(long, value_name = "CSV")]
+    metadata: Option<PathBuf>,
+    /// Group by these columns alone
+    #[arg(long, value_name = "COLUMN", requires = "metadata", num_args = 1..)]
+    by: Vec<String>,
     /// Which diameter tells a tumor's stage
     #[arg(long, default_value = "sphere")]
     stage_diameter: DiameterName,
@@ -106,6 +117,7 @@ impl Arguments {
             tolerance_mm: self.tolerance_mm,
             detection,
             bootstrap: Bootstrap { samples: self.bootstrap as usize, seed: self.seed },
+            froc: self.froc,
         };
         options.check().map_err(bad)?;
         Ok(options)
@@ -118,7 +130,12 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     let files = Files { predictions: a.predictions.clone(), out: a.out.clone(), replace: a.force };
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} cases, {eta} left").expect("a template");
     let bar = bars.add(ProgressBar::new(dataset.cases.len() as u64).with_style(style));
-    let evaluation = segmentation::run(&dataset, &files, &options, &|case| {
+    let metadata = a.metadata.as_deref().map(Metadata::read).transpose()?;
+    let patients = Patients { metadata, by: a.by.clone() };
+    for column in &patients.by {
+        patients.metadata.iter().try_for_each(|table| table.column(column).map(|_| ()))?;
+    }
+    let evaluation = segmentation::run(&dataset, &files, &options, &patients, &|case| {
         tracing::info!("{}: {}", case.case, case.message.as_deref().unwrap_or("measured"));
         bar.inc(1);
     })?;
@@ -135,19 +152,31 @@ fn notes(evaluation: &Evaluation, a: &Arguments) {
             eprintln!("failed: {}: {message}", case.case);
         }
     }
-    let names = &evaluation.without_case;
-    if !names.is_empty() {
-        let more = names.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let named = names[..names.len().min(NAMED)].join(", ");
-        eprintln!("note: predictions without a case in {}: {named}{more}", a.cases.display());
+    let some = |what: &str, names: &[String]| {
+        if !names.is_empty() {
+            let more = names.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let named = names[..names.len().min(NAMED)].join(", ");
+            eprintln!("note: {what}: {named}{more}");
+        }
+    };
+    some(&format!("predictions without a case in {}", a.cases.display()), &evaluation.without_case);
+    if let Some(groups) = &evaluation.groups {
+        some(
+            "cases without a row in the metadata, which are grouped as not given",
+            &groups.cases_without_row,
+        );
+        some("rows of the metadata without a case", &groups.rows_without_case);
+        for (column, reason) in &groups.unused {
+            eprintln!("note: the column '{column}' makes no groups: {reason}");
+        }
     }
     if evaluation.summary.cases > 0 && evaluation.summary.cases_with_tumors == 0 {
         eprintln!("note: no truth has a tumor; is its value in --organ ({})?", a.organ);
     }
 }
 
-/// Predictions without a case that are named.
+/// Cases of a kind that are named.
 const NAMED: usize = 20;
 
 fn table(evaluation: &Evaluation) -> String {

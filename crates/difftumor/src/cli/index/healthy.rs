@@ -35,9 +35,9 @@ pub struct HealthyArguments {
     /// Go on with a selection: segmentations that are there are kept, if they were made with the same settings
     #[arg(long, requires = "select_healthy", conflicts_with = "force")]
     resume: bool,
-    /// Replace segmentations that are there
-    #[arg(long, requires = "select_healthy")]
-    force: bool,
+    /// Replace segmentations, or FOLDER's table, that are there
+    #[arg(long, conflicts_with = "stage")]
+    pub(super) force: bool,
     /// Where the model runs: cpu, or wgpu[:n] in builds with GPUs
     #[arg(long, requires = "select_healthy", default_value = "cpu")]
     device: String,

@@ -1,20 +1,23 @@
 //! One case: its labels, its prediction, and the figures of both.
 use super::Options;
+use super::predictions::Predictions;
 use crate::dataset::CaseSource;
 use crate::error::{Error, Result};
+use difftumor_ct::io::nifti::NiftiImage;
 use difftumor_ct::label::{Census, LabelFile, LabelMap, LabelRoles, OrganSpec};
 use difftumor_ct::metrics::detection::{Detection, Stage};
 use difftumor_ct::metrics::detection_summary::{DetectionSummary, Found};
+use difftumor_ct::metrics::froc::Froc;
 use difftumor_ct::metrics::overlap::Overlap;
 use difftumor_ct::metrics::surface::SurfaceDistances;
 use difftumor_ct::{Grid, Mask};
 use ndarray::{Array3, Zip};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Figures of one case.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseFigures {
     /// The organ with its tumors and cysts.
     pub organ: MaskFigures,
@@ -29,7 +32,7 @@ pub struct CaseFigures {
 
 /// How two masks agree. `None`, and null, is 0/0: both are empty. Distances are infinite when one is empty, which JSON cannot
 /// hold and writes as null too; the volumes tell which it is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MaskFigures {
     /// Volume of the truth.
     pub true_volume_mm3: f64,
@@ -46,7 +49,7 @@ pub struct MaskFigures {
 }
 
 /// Tumors of the truth, and what is predicted.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tumors {
     /// Of every size.
     pub all: Found,
@@ -58,40 +61,66 @@ pub struct Tumors {
     pub false_positives: usize,
 }
 
-/// Measures a prediction. The scan itself is not read.
+/// Measures a prediction, and adds it to the curve, if there is one, by the probability of tumor beside it. The scan itself is not
+/// read.
 ///
 /// # Errors
 /// When a file cannot be read, the truth has no organ, the grids differ, or the prediction has a value that means nothing.
 pub(super) fn measure(
     source: &CaseSource,
-    prediction: &Path,
+    predictions: &Predictions,
     options: &Options,
+    froc: Option<&mut Froc>,
 ) -> Result<(CaseFigures, Detection)> {
-    let truth = Parts::of_truth(&source.labels, &options.organ)?;
-    let name = source.labels.display().to_string();
-    let mut predicted = Parts::of_prediction(prediction, &options.predicted, (&truth.organ.grid(), &name))?;
+    let prediction = &predictions.of(&source.id)?;
+    let (truth, predicted, outside) = Parts::both(source, prediction, options)?;
     let organ = MaskFigures::between(&truth.organ, &predicted.organ, options.tolerance_mm)?;
-    let mut outside = 0;
-    Zip::from(&mut predicted.tumor.data).and(&truth.organ.data).for_each(|tumor, organ| {
-        outside += usize::from(*tumor && !organ);
-        *tumor &= *organ || options.anywhere;
-    });
     let tumor = MaskFigures::between(&truth.tumor, &predicted.tumor, options.tolerance_mm)?;
     // What is outside of the organ has been dropped.
     let detection = Detection::between(&truth.tumor, &predicted.tumor, None, &options.detection)?;
     let figures =
         CaseFigures { organ, tumor, tumor_voxels_outside_organ: outside, tumors: Tumors::of(&detection) };
+    if let Some(froc) = froc {
+        let path = predictions.probability_of(&source.id)?;
+        let probability = NiftiImage::read(&path)?.to_volume()?;
+        let organ = (!options.anywhere).then_some(&truth.organ);
+        froc.add(&truth.tumor, &probability, organ, &options.detection).map_err(|e| match e {
+            difftumor_ct::Error::Argument { what, expected, found } => {
+                Error::format(&path, what, expected, found, "write it with `segment --probabilities`")
+            }
+            other => other.into(),
+        })?;
+    }
     Ok((figures, detection))
 }
 
 /// The masks that are compared.
-struct Parts {
+pub(super) struct Parts {
     /// The organ with its tumors and cysts.
-    organ: Mask,
-    tumor: Mask,
+    pub(super) organ: Mask,
+    pub(super) tumor: Mask,
 }
 
 impl Parts {
+    /// Truth and prediction of a case, and the number of predicted tumor voxels outside of the true organ: these are dropped, unless
+    /// they count anywhere.
+    pub(super) fn both(
+        source: &CaseSource,
+        prediction: &Path,
+        options: &Options,
+    ) -> Result<(Self, Self, usize)> {
+        let truth = Self::of_truth(&source.labels, &options.organ)?;
+        let name = source.labels.display().to_string();
+        let mut predicted =
+            Self::of_prediction(prediction, &options.predicted, (&truth.organ.grid(), &name))?;
+        let mut outside = 0;
+        Zip::from(&mut predicted.tumor.data).and(&truth.organ.data).for_each(|tumor, organ| {
+            outside += usize::from(*tumor && !organ);
+            *tumor &= *organ || options.anywhere;
+        });
+        Ok((truth, predicted, outside))
+    }
+
     fn of_truth(path: &Path, spec: &OrganSpec) -> Result<Self> {
         let found = LabelMap::open(path)?.organ(spec, None)?;
         let tumor = found.tumor.clone().unwrap_or_else(|| Mask {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// What `difftumor segment` calls its labels.
 const LABELS: &str = "labels.nii.gz";
+/// What it calls the probability of tumor.
+const PROBABILITY: &str = "tumor_probability.nii.gz";
 
 /// A folder of predictions.
 pub(super) struct Predictions {
@@ -46,15 +48,31 @@ impl Predictions {
         if self.single && id != "labels" {
             names.push(LABELS.into());
         }
+        self.one_of(id, "prediction", &names, "segment this case too, or leave it out of the table")
+    }
+
+    /// The map of a case's probability of tumor.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub(super) fn probability_of(&self, id: &str) -> Result<PathBuf> {
+        let mut names = vec![format!("{id}/{PROBABILITY}"), format!("{id}_{PROBABILITY}")];
+        if self.single {
+            names.push(PROBABILITY.into());
+        }
+        self.one_of(id, "probability of tumor", &names, "write it with `segment --probabilities`")
+    }
+
+    fn one_of(&self, id: &str, what: &str, names: &[String], missing: &str) -> Result<PathBuf> {
         let found: Vec<&str> =
             names.iter().map(String::as_str).filter(|name| self.folder.join(name).is_file()).collect();
         let problem = |found: &str, hint: &str| {
             let expected = format!("one of {}", names.join(", "));
-            Err(Error::format(&self.folder, format!("prediction of '{id}'"), expected, found, hint))
+            Err(Error::format(&self.folder, format!("{what} of '{id}'"), expected, found, hint))
         };
         match found[..] {
             [name] => Ok(self.folder.join(name)),
-            [] => problem("none", "segment this case too, or leave it out of the table"),
+            [] => problem("none", missing),
             _ => problem(&found.join(" and "), "remove what is not meant"),
         }
     }
@@ -63,6 +81,9 @@ impl Predictions {
 /// The id of a folder with labels, or of a label file; `None` for anything else.
 fn id_of(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy().into_owned();
+    if name.ends_with(PROBABILITY) {
+        return None;
+    }
     let stem = match path.is_dir() {
         true => path.join(LABELS).is_file().then_some(name.as_str()),
         false => [".nii.gz", ".nii"].into_iter().find_map(|extension| name.strip_suffix(extension)),

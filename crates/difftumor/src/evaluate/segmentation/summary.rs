@@ -2,16 +2,16 @@
 //!
 //! Shares of patients are shares of independent units, so their limits are exact ([`Interval::of_share`]). Means, shares of
 //! tumors and false positives per scan are resampled by patients ([`Bootstrap::interval`]).
-use super::case::{CaseFigures, MaskFigures};
+use super::case::{CaseFigures, MaskFigures, Tumors};
 use difftumor_ct::metrics::bootstrap::{Bootstrap, Term};
 use difftumor_ct::metrics::detection::Stage;
-use difftumor_ct::metrics::detection_summary::{DetectionSummary, Found};
+use difftumor_ct::metrics::detection_summary::Found;
 use difftumor_ct::metrics::interval::Interval;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Figures over all cases. One case is one patient.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Cases with figures.
     pub cases: usize,
@@ -35,7 +35,7 @@ pub struct Summary {
 }
 
 /// Means of what is measured of two masks.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MaskMeans {
     /// DSC; 0 where nothing is predicted.
     pub dsc: Mean,
@@ -48,10 +48,12 @@ pub struct MaskMeans {
 }
 
 /// A mean over cases.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Mean {
     /// `None` over no case.
     pub mean: Option<f64>,
+    /// Standard deviation over cases (of a sample); `None` for fewer than two.
+    pub deviation: Option<f64>,
     /// How many cases it is over.
     pub cases: usize,
     /// 95 % limits; `None` for fewer than two cases.
@@ -59,7 +61,7 @@ pub struct Mean {
 }
 
 /// A part of a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// How many of them.
     pub part: usize,
@@ -72,7 +74,7 @@ pub struct Share {
 }
 
 /// Tumors that are found, of all.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FoundShares {
     /// Of every size.
     pub all: Share,
@@ -81,7 +83,7 @@ pub struct FoundShares {
 }
 
 /// Patients in whom the prediction is right, wherever in the organ it is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PatientShares {
     /// With a tumor predicted, of those who have one.
     pub sensitivity: Share,
@@ -90,22 +92,14 @@ pub struct PatientShares {
 }
 
 impl Summary {
-    /// `total` is of the same cases.
-    pub(super) fn new(
-        cases: &[&CaseFigures],
-        failed: usize,
-        total: &DetectionSummary,
-        bootstrap: &Bootstrap,
-    ) -> Self {
+    pub(crate) fn new(cases: &[&CaseFigures], failed: usize, bootstrap: &Bootstrap) -> Self {
         let with_tumors: Vec<&CaseFigures> =
             cases.iter().copied().filter(|case| case.tumors.all.lesions > 0).collect();
         let organs: Vec<MaskFigures> = cases.iter().map(|case| case.organ).collect();
         let tumors: Vec<MaskFigures> = with_tumors.iter().map(|case| case.tumor).collect();
-        let found = |total: Found, of: &dyn Fn(&CaseFigures) -> Found| {
-            Share::of_tumors(total, cases.iter().map(|case| of(case)), bootstrap)
-        };
-        let by_stage = Stage::ALL.into_iter().zip(total.by_stage);
-        let patients = &total.patients;
+        let found =
+            |of: &dyn Fn(&CaseFigures) -> Found| Share::of_tumors(cases.iter().map(|c| of(c)), bootstrap);
+        let patients = |which: &dyn Fn(&Tumors) -> bool| cases.iter().filter(|c| which(&c.tumors)).count();
         let false_positives = cases.iter().map(|case| Some(case.tumors.false_positives as f64));
         Self {
             cases: cases.len(),
@@ -114,14 +108,20 @@ impl Summary {
             organ: MaskMeans::of(&organs, bootstrap),
             tumor: MaskMeans::of(&tumors, bootstrap),
             found: FoundShares {
-                all: found(total.all, &|case| case.tumors.all),
-                by_stage: by_stage.map(|(s, of)| (s, found(of, &|case| case.tumors.by_stage[&s]))).collect(),
+                all: found(&|case| case.tumors.all),
+                by_stage: Stage::ALL.map(|s| (s, found(&|case| case.tumors.by_stage[&s]))).into(),
             },
             patients: PatientShares {
-                sensitivity: Share::of_patients(patients.true_positive, patients.false_negative),
-                specificity: Share::of_patients(patients.true_negative, patients.false_positive),
+                sensitivity: Share::of_patients(
+                    patients(&|t| t.all.lesions > 0 && t.findings > 0),
+                    patients(&|t| t.all.lesions > 0 && t.findings == 0),
+                ),
+                specificity: Share::of_patients(
+                    patients(&|t| t.all.lesions == 0 && t.findings == 0),
+                    patients(&|t| t.all.lesions == 0 && t.findings > 0),
+                ),
             },
-            false_positives: total.false_positives,
+            false_positives: cases.iter().map(|case| case.tumors.false_positives).sum(),
             false_positives_per_scan: Mean::of(false_positives, bootstrap),
         }
     }
@@ -144,8 +144,10 @@ impl Mean {
     fn of(values: impl Iterator<Item = Option<f64>>, bootstrap: &Bootstrap) -> Self {
         let values = values.map(|value| value.filter(|v| v.is_finite()));
         let terms: Vec<Term> = values.map(Term::of_mean).filter(|term| term.denominator > 0.0).collect();
+        let mean = Term::figure(terms.iter().copied());
         Self {
-            mean: Term::figure(terms.iter().copied()),
+            mean,
+            deviation: mean.and_then(|mean| deviation(&terms, mean)),
             cases: terms.len(),
             interval: bootstrap.interval(&terms),
         }
@@ -153,12 +155,13 @@ impl Mean {
 }
 
 impl Share {
-    fn of_tumors(total: Found, patients: impl Iterator<Item = Found>, bootstrap: &Bootstrap) -> Self {
-        let terms: Vec<Term> = patients.map(|found| Term::of_share(found.found, found.lesions)).collect();
+    fn of_tumors(patients: impl Iterator<Item = Found> + Clone, bootstrap: &Bootstrap) -> Self {
+        let terms: Vec<Term> =
+            patients.clone().map(|found| Term::of_share(found.found, found.lesions)).collect();
         Self {
-            part: total.found,
-            whole: total.lesions,
-            share: total.sensitivity(),
+            part: patients.clone().map(|found| found.found).sum(),
+            whole: patients.map(|found| found.lesions).sum(),
+            share: Term::figure(terms.iter().copied()),
             interval: bootstrap.interval(&terms),
         }
     }
@@ -172,4 +175,10 @@ impl Share {
             interval: Interval::of_share(right, whole),
         }
     }
+}
+
+/// Of values, each a term of its own.
+fn deviation(terms: &[Term], mean: f64) -> Option<f64> {
+    let squares: f64 = terms.iter().map(|term| (term.numerator - mean).powi(2)).sum();
+    (terms.len() > 1).then(|| (squares / (terms.len() - 1) as f64).sqrt())
 }

@@ -1,13 +1,24 @@
 //! The files of an evaluation. Tables have a header even without a line; a value that is not there is empty, an infinite one
 //! `inf`.
 use super::case::CaseFigures;
-use super::output::{CASES, FALSE_POSITIVES, LESIONS, SUMMARY};
+use super::summary::Summary;
 use super::{CaseReport, Evaluation};
 use crate::batch::write_json;
 use crate::error::{Error, Result};
+use crate::evaluate::page::REPORT;
 use difftumor_ct::metrics::detection::{Detection, Extent, FindingRecord, LesionRecord, Stage};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+
+pub(in crate::evaluate) const SUMMARY: &str = "summary.json";
+const CASES: &str = "cases.csv";
+pub(in crate::evaluate) const LESIONS: &str = "lesions.csv";
+const FALSE_POSITIVES: &str = "false_positives.csv";
+const FROC: &str = "froc.csv";
+const GROUPS: &str = "groups.csv";
+
+/// All that an output folder may hold.
+pub(super) const FILES: [&str; 7] = [SUMMARY, CASES, LESIONS, FALSE_POSITIVES, FROC, GROUPS, REPORT];
 
 /// A column of `cases.csv`.
 type Column = (&'static str, fn(&CaseFigures) -> String);
@@ -37,6 +48,27 @@ const COLUMNS: [Column; 23] = [
     ("found_above_50_mm", |c| c.tumors.by_stage[&Stage::Above50Mm].found.to_string()),
     ("findings", |c| c.tumors.findings.to_string()),
     ("false_positives", |c| c.tumors.false_positives.to_string()),
+];
+
+/// A column of `groups.csv`.
+type GroupColumn = (&'static str, fn(&Summary) -> String);
+
+/// After the column's name and the group's value.
+const GROUP_COLUMNS: [GroupColumn; 14] = [
+    ("cases", |s| s.cases.to_string()),
+    ("cases_with_tumors", |s| s.cases_with_tumors.to_string()),
+    ("tumor_dsc", |s| optional(s.tumor.dsc.mean)),
+    ("tumor_dsc_low", |s| optional(s.tumor.dsc.interval.map(|i| i.low))),
+    ("tumor_dsc_high", |s| optional(s.tumor.dsc.interval.map(|i| i.high))),
+    ("tumor_nsd", |s| optional(s.tumor.nsd.mean)),
+    ("organ_dsc", |s| optional(s.organ.dsc.mean)),
+    ("lesions", |s| s.found.all.whole.to_string()),
+    ("found", |s| s.found.all.part.to_string()),
+    ("found_low", |s| optional(s.found.all.interval.map(|i| i.low))),
+    ("found_high", |s| optional(s.found.all.interval.map(|i| i.high))),
+    ("patient_sensitivity", |s| optional(s.patients.sensitivity.share)),
+    ("patient_specificity", |s| optional(s.patients.specificity.share)),
+    ("false_positives_per_scan", |s| optional(s.false_positives_per_scan.mean)),
 ];
 
 /// Where something is and how large: columns of both other tables.
@@ -101,6 +133,29 @@ impl Tables {
             cases.add(&case_line(case))?;
         }
         for table in [cases, self.lesions, self.false_positives] {
+            table.close()?;
+        }
+        if !evaluation.froc.is_empty() {
+            let header = ["threshold", "lesions", "found", "sensitivity", "false_positives_per_scan"];
+            let mut table = Table::create(self.folder.join(FROC), &header)?;
+            for p in &evaluation.froc {
+                let numbers = [p.threshold.to_string(), p.lesions.to_string(), p.found.to_string()];
+                let shares = [optional(p.sensitivity), optional(p.false_positives_per_scan)];
+                table.add(&[&numbers[..], &shares[..]].concat())?;
+            }
+            table.close()?;
+        }
+        if let Some(groupings) = &evaluation.groups {
+            let names = GROUP_COLUMNS.iter().map(|column| column.0);
+            let header: Vec<&str> = ["column", "value"].into_iter().chain(names).collect();
+            let mut table = Table::create(self.folder.join(GROUPS), &header)?;
+            for grouping in &groupings.columns {
+                for group in &grouping.groups {
+                    let figures = GROUP_COLUMNS.iter().map(|column| column.1(&group.summary));
+                    let names = [grouping.column.clone(), group.value.clone()];
+                    table.add(&names.into_iter().chain(figures).collect::<Vec<_>>())?;
+                }
+            }
             table.close()?;
         }
         write_json(&self.folder.join(SUMMARY), evaluation)

@@ -4,17 +4,13 @@ use crate::run::{put_in_place, temporary_for};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-pub(super) const SUMMARY: &str = "summary.json";
-pub(super) const CASES: &str = "cases.csv";
-pub(super) const LESIONS: &str = "lesions.csv";
-pub(super) const FALSE_POSITIVES: &str = "false_positives.csv";
-
-/// All that an output folder holds.
-const FILES: [&str; 4] = [SUMMARY, CASES, LESIONS, FALSE_POSITIVES];
+/// Names of all that an output folder may hold.
+pub(super) type Files = &'static [&'static str];
 
 /// An output that is being made. Dropped before it is finished, it leaves nothing.
 pub(super) struct Output {
     out: PathBuf,
+    files: Files,
     replace: bool,
     temporary: TempDir,
 }
@@ -22,12 +18,12 @@ pub(super) struct Output {
 impl Output {
     /// # Errors
     /// When the place is taken, or nothing can be written beside it.
-    pub(super) fn start(out: &Path, replace: bool) -> Result<Self> {
+    pub(super) fn start(out: &Path, files: Files, replace: bool) -> Result<Self> {
         // `.` has no parent to rename in; the canonical path has.
         let out = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
-        require_free(&out, replace)?;
+        require_free(&out, files, replace)?;
         let temporary = temporary_for(&out)?;
-        Ok(Self { out, replace, temporary })
+        Ok(Self { out, files, replace, temporary })
     }
 
     /// Where the files are to be written.
@@ -40,8 +36,8 @@ impl Output {
     /// # Errors
     /// When the place is taken or the folder cannot be renamed.
     pub(super) fn finish(self) -> Result<()> {
-        let Self { out, replace, temporary } = self;
-        require_free(&out, replace)?;
+        let Self { out, files, replace, temporary } = self;
+        require_free(&out, files, replace)?;
         put_in_place(temporary.path(), &out)
     }
 }
@@ -49,7 +45,7 @@ impl Output {
 /// # Errors
 /// When there is a file, or a folder with something that must stay: anything at all, or with `replace` anything else than this
 /// program's figures.
-fn require_free(out: &Path, replace: bool) -> Result<()> {
+fn require_free(out: &Path, files: Files, replace: bool) -> Result<()> {
     let entries = match std::fs::read_dir(out) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(Error::io(out, "write to the folder"))?,
@@ -57,7 +53,7 @@ fn require_free(out: &Path, replace: bool) -> Result<()> {
     let exists = |problem| Err(Error::Exists { path: out.into(), problem });
     for entry in entries {
         let name = entry.map_err(Error::io(out, "read"))?.file_name();
-        if !FILES.iter().any(|file| name == *file) {
+        if !files.iter().any(|file| name == *file) {
             return exists(
                 "the folder holds something that is not of an evaluation and is never replaced; name another --out",
             );
