@@ -11,6 +11,7 @@
 //! A tumor is a connected component (6 neighbours). Those of the other stage, and those under 8 voxels, are taken for organ;
 //! where the labels know no organ, for background. Cysts are background: neither healthy organ nor tumor.
 pub mod folder;
+pub mod folds;
 pub mod healthy;
 
 use crate::dataset::{CaseSource, Dataset};

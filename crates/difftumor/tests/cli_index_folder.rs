@@ -166,3 +166,44 @@ fn folders_without_anything_to_use_are_told() {
     let (code, _, stderr) = index(&empty, &out, &[]);
     assert!(code == 1 && stderr.contains("nan"), "{stderr}");
 }
+
+#[test]
+fn folds_are_dealt_by_patient() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = standard(dir.path(), "a");
+    let table = dir.path().join("cases.csv");
+    let row =
+        |(id, patient): (&str, &str)| format!("{id},{},a_labels.nii.gz,{patient}\n", files.ct.display());
+    let rows = [("s0", "p"), ("s1", "p"), ("s2", "q"), ("s3", ""), ("s4", "")].map(row);
+    std::fs::write(&table, format!("id,ct,labels,patient\n{}", rows.concat())).unwrap();
+    let out = dir.path().join("folds");
+    let deal = |folds: &str, out: &Path| {
+        run(&["index", "--folds", folds, "--cases", text(&table), "--out", text(out)])
+    };
+    let (code, stderr) = deal("4", &out);
+    assert_eq!(code, 0, "{stderr}");
+    let folds = json(&out.join("splits_final.json"));
+    let mut measured = vec![];
+    for fold in 0..4 {
+        let ids = |name: &str| -> Vec<String> {
+            rows_of(&out, name, fold).iter().map(|row| row["id"].clone()).collect()
+        };
+        let (train, val) = (ids("train"), ids("val"));
+        assert_eq!(folds[fold], serde_json::json!({ "train": train, "val": val }));
+        assert_eq!(train.len() + val.len(), 5);
+        assert_eq!(val.contains(&"s0".into()), val.contains(&"s1".into()));
+        measured.extend(val);
+    }
+    measured.sort();
+    assert_eq!(measured, ["s0", "s1", "s2", "s3", "s4"]);
+    let first = &rows_of(&out, "train", 0)[0];
+    assert!(Path::new(&first["labels"]).is_absolute() && Path::new(&first["labels"]).is_file());
+    let (code, stderr) = deal("4", &out);
+    assert!(code == 1 && stderr.contains("folds"), "{stderr}");
+    let (code, stderr) = deal("5", &dir.path().join("more"));
+    assert!(code == 1 && stderr.contains("2 to 4"), "{stderr}");
+}
+
+fn rows_of(folder: &Path, name: &str, fold: usize) -> Vec<BTreeMap<String, String>> {
+    rows(&folder.join(format!("{name}_{fold}.csv")))
+}

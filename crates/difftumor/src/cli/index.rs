@@ -6,13 +6,14 @@ use super::annotation::AnnotationArguments;
 use super::{argument, print};
 use clap::{ArgGroup, ValueEnum};
 use difftumor::dataset::Dataset;
+use difftumor::index::folds::deal;
 use difftumor::index::{self, Stage, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["folder", "stage", "select_healthy"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["folder", "stage", "folds", "select_healthy"]))]
 #[command(group = ArgGroup::new("annotation").args(["organ", "tumor"]))]
 pub struct Arguments {
     /// Write a table of what a folder holds, in the layout of a public dataset (Decathlon, nnU-Net, KiTS, LiTS, AbdomenAtlas,
@@ -22,6 +23,12 @@ pub struct Arguments {
     /// Prepare labels: tumors to keep, early ones (radius up to 10 mm) or later ones; the others become organ
     #[arg(long, requires = "cases", requires = "annotation")]
     stage: Option<StageName>,
+    /// Deal the cases of --cases to N folds by patient: splits_final.json, and tables train_0.csv, val_0.csv, …
+    #[arg(long, value_name = "N", requires = "cases", conflicts_with_all = ["organ", "tumor"])]
+    folds: Option<usize>,
+    /// Which folds, follows from it
+    #[arg(long, requires = "folds", default_value_t = 0)]
+    seed: u64,
     /// Keep scans in which the segmentation --model finds the organ and no tumor
     #[arg(long, requires = "model", conflicts_with = "tumor")]
     select_healthy: bool,
@@ -36,7 +43,7 @@ pub struct Arguments {
     /// For labels that know no organ: a name for the tumor, and its values where a file has several
     #[arg(long, value_name = "NAME[=VALUE]")]
     tumor: Option<String>,
-    /// The table of FOLDER; else a folder for the new labels and their table, or for the segmentations and theirs
+    /// The table of FOLDER; else a folder for the new labels and their table, for the folds, or for the segmentations and their table
     #[arg(long, value_name = "CSV|DIR")]
     out: PathBuf,
     #[command(flatten)]
@@ -52,6 +59,13 @@ enum StageName {
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &a.folder {
         return folder::run(folder, &a.out, a.healthy.force, bars);
+    }
+    if let (Some(folds), Some(cases)) = (a.folds, &a.cases) {
+        let splits = deal(Dataset::table(cases)?, folds, a.seed, &a.out)?;
+        let sizes: Vec<String> =
+            splits.0.iter().map(|fold| format!("{}+{}", fold.train.len(), fold.val.len())).collect();
+        print(&format!("{folds} folds (train+val): {}; {}\n", sizes.join(" "), a.out.display()))?;
+        return Ok(ExitCode::SUCCESS);
     }
     match (a.stage, &a.cases) {
         (Some(stage), Some(cases)) => {

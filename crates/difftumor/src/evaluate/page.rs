@@ -8,11 +8,11 @@ use std::path::Path;
 
 const STYLE: &str = "
 :root { color-scheme: light; }
-body { font: 15px/1.45 system-ui, sans-serif; color: #1b1f24; max-width: 68rem; margin: 1.5rem auto; padding: 0 1rem; }
+body { font: 15px/1.45 system-ui, sans-serif; color: #1b1f24; max-width: 74rem; margin: 1.5rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #d0d7de; padding-bottom: .2rem; }
 table { border-collapse: collapse; margin: .6rem 0; } caption { text-align: left; color: #57606a; padding-bottom: .3rem; }
 th, td { padding: .22rem .7rem; text-align: right; border-bottom: 1px solid #e4e8ec; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #8c959f; }
+th { white-space: normal; vertical-align: bottom; } th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #8c959f; }
 td small { color: #57606a; } td.text { white-space: normal; text-align: left; }
 .wide { overflow-x: auto; } .pictures { display: flex; flex-wrap: wrap; gap: .8rem; } figure { margin: 0; width: 240px; }
 figure img { width: 240px; display: block; background: #181818; } figcaption { font-size: .82rem; overflow-wrap: anywhere; }

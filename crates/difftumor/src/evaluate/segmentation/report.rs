@@ -15,6 +15,8 @@ use maud::{Markup, html};
 const SIZES_MM: [f64; 6] = [5.0, 10.0, 15.0, 20.0, 30.0, 50.0];
 const SIZES: [&str; 7] =
     ["up to 5", "5 to 10", "10 to 15", "15 to 20", "20 to 30", "30 to 50", "above 50 mm"];
+/// Per scan: beyond it, nobody works with a curve.
+const MOST_FALSE_POSITIVES: f64 = 10.0;
 /// Cases in the table of all; more are in `cases.csv` alone.
 const MOST_CASES: usize = 200;
 
@@ -114,14 +116,15 @@ fn froc(evaluation: &Evaluation) -> Markup {
     }
     let at = |p: &difftumor_ct::metrics::froc::FrocPoint| Some([p.false_positives_per_scan?, p.sensitivity?]);
     // The threshold falls along the curve.
-    let curve = Curve { name: String::new(), points: points.iter().rev().filter_map(at).collect() };
+    let shown = points.iter().rev().filter_map(at).filter(|[x, _]| *x <= MOST_FALSE_POSITIVES);
+    let curve = Curve { name: String::new(), points: shown.collect() };
     let header: Vec<String> = RATES.iter().map(ToString::to_string).collect();
     let names: Vec<&str> =
         ["false positives per scan"].into_iter().chain(header.iter().map(String::as_str)).collect();
     let found = RATES.iter().map(|rate| cell(&percent(sensitivity_at(points, *rate))));
     html! {
         h2 { "FROC" }
-        (plot(&curves("false positives per scan", "tumors found", &[curve]), "A point for each threshold of the predicted probability."))
+        (plot(&curves("false positives per scan", "tumors found", &[curve]), "A point for each threshold of the predicted probability; those with more than 10 false positives per scan are in froc.csv alone."))
         (table("Sensitivity (%) at the best threshold with at most that many", &names, &[std::iter::once(cell("sensitivity")).chain(found).collect()]))
     }
 }
