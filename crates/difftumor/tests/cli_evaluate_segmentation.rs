@@ -186,6 +186,10 @@ fn a_case_that_fails_is_told_and_stops_no_other() {
     let table = std::fs::read_to_string(&patients.cases).unwrap();
     std::fs::write(&patients.cases, table + "\ne,e,truth/e.nii.gz\nf,f,truth/f.nii.gz\n").unwrap();
 
+    // The liver alone, and a slice higher: 7 of 8 slices agree, once grids need not.
+    let (code, _, stderr) = patients.evaluate("resampled", &["--resample"]);
+    assert!(code == 1 && !stderr.contains("failed: a: "), "{stderr}");
+    near(&json(&patients.out("resampled/summary.json"))["cases"][0]["figures"]["organ"]["dsc"], 7.0 / 8.0);
     let (code, stdout, stderr) = patients.evaluate("out", &[]);
     assert_eq!(code, 1, "{stderr}");
     for (case, says) in [

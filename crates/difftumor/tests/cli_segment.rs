@@ -326,6 +326,12 @@ fn one_bad_case_is_reported_and_a_batch_goes_on_where_it_was() {
         std::fs::read(files.join("a/labels.nii.gz")).unwrap(),
         std::fs::read(dir.path().join("table/x/labels.nii.gz")).unwrap()
     );
+    // A part of them has the same names and bytes as in the whole.
+    let part = dir.path().join("part");
+    let (code, stderr) = segment(&run, &part, &["--ct", text(&a.ct), text(&b.ct), "--shard", "1/2"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(!part.join("a").exists());
+    assert_same(&part.join("b"), &files.join("b"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use difftumor::device;
 use difftumor::segmentation::batch::{self, BatchOptions, BatchReport, ScanReport, Watch};
 use difftumor::segmentation::segmenter::{Segmenter, SegmenterOptions};
 use difftumor::segmentation::sliding_window::SlidingWindow;
+use difftumor::shard::Shard;
 use difftumor_ct::io::is_one_scan;
 use difftumor_ct::label::OrganSpec;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -50,6 +51,9 @@ pub struct Arguments {
     /// Drop tumors whose ball of the same volume has a smaller radius
     #[arg(long, value_name = "R")]
     smallest_radius_mm: Option<f64>,
+    /// Segment only the part I (from 0) of N of all scans; auto, or auto/N: the one that the scheduler of a job array says
+    #[arg(long, value_name = "I/N")]
+    shard: Option<String>,
     /// Keep outputs that are there, if they were made from the same inputs with the same settings
     #[arg(long, conflicts_with = "force")]
     resume: bool,
@@ -74,7 +78,13 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     options.check().map_err(bad)?;
     let organ = a.organ.as_ref().map(|text| text.parse::<OrganSpec>().map_err(bad)).transpose()?;
     let device = device::parse(&a.device).map_err(bad)?;
-    let scans = a.scans()?;
+    let mut scans = a.scans()?;
+    if let Some(text) = &a.shard {
+        let shard: Shard = text.parse().map_err(bad)?;
+        let mut positions = 0..;
+        scans.scans.retain(|_| positions.next().is_some_and(|position| shard.has(position)));
+        scans.single = false;
+    }
     let segmenter = Segmenter::open(&a.model, &device)?;
     options.window.roi_vox = a.window_vox.map_or(segmenter.window_vox(), |side| [side; 3]);
     segmenter.backbone().check_sides(options.window.roi_vox).map_err(bad)?;

@@ -53,6 +53,8 @@ pub struct Options {
     pub predicted: OrganSpec,
     /// Whether predicted tumors outside of the true organ count too. The published rule drops them.
     pub anywhere: bool,
+    /// Whether a prediction on another grid is brought to that of the truth, by the nearest voxel; otherwise its case fails.
+    pub resample: bool,
     /// Distance of surfaces that NSD takes for equal.
     pub tolerance_mm: f64,
     /// How tumors are told apart, found and sorted by size.
@@ -94,6 +96,8 @@ pub struct Settings {
     pub predicted: String,
     /// Whether predicted tumors outside of the true organ count too.
     pub anywhere: bool,
+    /// Whether predictions on other grids were brought to that of the truth.
+    pub resample: bool,
     /// Distance of surfaces that NSD takes for equal.
     pub tolerance_mm: f64,
     /// How tumors are told apart, found and sorted by size.
@@ -221,12 +225,14 @@ impl Settings {
     fn of(options: &Options) -> Self {
         // Taken apart by name, so that a new option cannot be forgotten here.
         // The curve is beside the figures and changes none of them.
-        let Options { organ, predicted, anywhere, tolerance_mm, detection, bootstrap, froc: _ } = options;
+        let Options { organ, predicted, anywhere, resample, tolerance_mm, detection, bootstrap, froc: _ } =
+            options;
         Self {
             program_version: env!("CARGO_PKG_VERSION").into(),
             organ: organ.to_string(),
             predicted: predicted.to_string(),
             anywhere: *anywhere,
+            resample: *resample,
             tolerance_mm: *tolerance_mm,
             detection: *detection,
             bootstrap: *bootstrap,

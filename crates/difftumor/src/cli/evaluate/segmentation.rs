@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Count predicted tumors outside of the true organ too. The published rule, and the default, is to drop them
     #[arg(long)]
     anywhere: bool,
+    /// Bring predictions on another grid to that of the truth, by the nearest voxel; otherwise such a case fails
+    #[arg(long)]
+    resample: bool,
     /// Surfaces this near to each other are equal for NSD
     #[arg(long, value_name = "MM", default_value_t = 2.0)]
     tolerance_mm: f64,
@@ -114,6 +117,7 @@ impl Arguments {
             organ: self.organ.parse::<OrganSpec>().map_err(bad)?,
             predicted: self.predicted.parse::<OrganSpec>().map_err(bad)?,
             anywhere: self.anywhere,
+            resample: self.resample,
             tolerance_mm: self.tolerance_mm,
             detection,
             bootstrap: Bootstrap { samples: self.bootstrap as usize, seed: self.seed },

@@ -10,6 +10,7 @@ use difftumor_ct::metrics::detection_summary::{DetectionSummary, Found};
 use difftumor_ct::metrics::froc::Froc;
 use difftumor_ct::metrics::overlap::Overlap;
 use difftumor_ct::metrics::surface::SurfaceDistances;
+use difftumor_ct::resample::{Outside, nearest};
 use difftumor_ct::{Grid, Mask};
 use ndarray::{Array3, Zip};
 use serde::{Deserialize, Serialize};
@@ -111,8 +112,7 @@ impl Parts {
     ) -> Result<(Self, Self, usize)> {
         let truth = Self::of_truth(&source.labels, &options.organ)?;
         let name = source.labels.display().to_string();
-        let mut predicted =
-            Self::of_prediction(prediction, &options.predicted, (&truth.organ.grid(), &name))?;
+        let mut predicted = Self::of_prediction(prediction, options, (&truth.organ.grid(), &name))?;
         let mut outside = 0;
         Zip::from(&mut predicted.tumor.data).and(&truth.organ.data).for_each(|tumor, organ| {
             outside += usize::from(*tumor && !organ);
@@ -131,9 +131,16 @@ impl Parts {
     }
 
     /// `truth` is its grid and name. Unlike the truth, a prediction may be empty.
-    fn of_prediction(path: &Path, spec: &OrganSpec, truth: (&Grid, &str)) -> Result<Self> {
-        let file = LabelFile::read(path)?;
-        truth.0.require_same(truth.1, &file.labels.grid(), &path.display().to_string())?;
+    fn of_prediction(path: &Path, options: &Options, truth: (&Grid, &str)) -> Result<Self> {
+        let spec = &options.predicted;
+        let mut file = LabelFile::read(path)?;
+        match (
+            truth.0.require_same(truth.1, &file.labels.grid(), &path.display().to_string()),
+            options.resample,
+        ) {
+            (Err(_), true) => file.labels = nearest(&file.labels, truth.0, Outside::Constant(0))?,
+            (same, _) => same?,
+        }
         let LabelRoles { organ, tumor, cyst } = spec.roles.as_ref().expect("the options were checked");
         let all: Vec<u16> = [organ, tumor, cyst].into_iter().flatten().copied().collect();
         let unknown: BTreeMap<u16, usize> =
