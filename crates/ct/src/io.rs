@@ -8,16 +8,21 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub mod dicom;
+mod gzip;
 pub mod nifti;
+pub mod nrrd;
 mod problem;
+mod terms;
 
-/// Reads a scan: a `.nii` or `.nii.gz` file, or a DICOM series of CT slices ([`dicom::SeriesPath`]). What is odd about a series but does
-/// not change its voxels is told as a warning.
+/// Reads a scan: a `.nii` or `.nii.gz` file, an NRRD file (`.nrrd`, `.nhdr`), or a DICOM series of CT slices ([`dicom::SeriesPath`]). What
+/// is odd about a series but does not change its voxels is told as a warning.
 ///
 /// # Errors
-/// As [`NiftiImage::read`] and [`dicom::Series::read`].
+/// As [`NiftiImage::read`], [`nrrd::read`] and [`dicom::Series::read`].
 pub fn read_scan(path: &Path) -> Result<NiftiImage> {
-    let Some(place) = dicom::SeriesPath::of(path) else { return NiftiImage::read(path) };
+    let Some(place) = dicom::SeriesPath::of(path) else {
+        return if nrrd::is_nrrd(path) { nrrd::read(path) } else { NiftiImage::read(path) };
+    };
     let series = dicom::Series::read(&place)?;
     series.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", path.display()));
     if series.other_files > 0 {
