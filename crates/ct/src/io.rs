@@ -8,16 +8,21 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub mod dicom;
+mod gzip;
 pub mod nifti;
+pub mod nrrd;
 mod problem;
+mod terms;
 
-/// Reads a scan: a `.nii` or `.nii.gz` file, or a DICOM series of CT slices ([`dicom::SeriesPath`]). What is odd about a series but does
-/// not change its voxels is told as a warning.
+/// Reads a scan: a `.nii` or `.nii.gz` file, an NRRD file (`.nrrd`, `.nhdr`), or a DICOM series of CT slices ([`dicom::SeriesPath`]). What
+/// is odd about a series but does not change its voxels is told as a warning.
 ///
 /// # Errors
-/// As [`NiftiImage::read`] and [`dicom::Series::read`].
+/// As [`NiftiImage::read`], [`nrrd::read`] and [`dicom::Series::read`].
 pub fn read_scan(path: &Path) -> Result<NiftiImage> {
-    let Some(place) = dicom::SeriesPath::of(path) else { return NiftiImage::read(path) };
+    let Some(place) = dicom::SeriesPath::of(path) else {
+        return if nrrd::is_nrrd(path) { nrrd::read(path) } else { NiftiImage::read(path) };
+    };
     let series = dicom::Series::read(&place)?;
     series.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", path.display()));
     if series.other_files > 0 {
@@ -52,6 +57,31 @@ pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<
     })
 }
 
+/// Makes the folder `path` by letting `fill` write into a temporary folder beside it, and renaming that. On any error the temporary folder is
+/// removed. An empty folder of that name is replaced; one with anything in it is left alone.
+///
+/// # Errors
+/// [`Error::Argument`] when there is something at `path`; [`Error::Io`] when a folder cannot be made; those of `fill`.
+pub fn write_folder_atomically<T>(path: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let is_empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if path.symlink_metadata().is_ok() && !is_empty(path) {
+        return Err(Error::Argument {
+            what: "output folder".into(),
+            expected: "a folder that is not there yet, or is empty".into(),
+            found: path.display().to_string(),
+        });
+    }
+    let temporary = temporary_beside(path)?;
+    fs::create_dir(&temporary).map_err(Error::io(path, "create"))?;
+    let result = fill(&temporary)
+        .and_then(|value| fs::rename(&temporary, path).map(|()| value).map_err(Error::io(path, "create")));
+    if result.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_dir_all(&temporary);
+    }
+    result
+}
+
 /// A name in the folder of `path` that no other writer of this machine uses: `.NAME.PID-COUNT.part`.
 fn temporary_beside(path: &Path) -> Result<PathBuf> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -84,6 +114,25 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         write_atomically(&path, |f| f.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_folder_appears_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("series");
+        let fill = |ok: bool| {
+            move |folder: &Path| {
+                write_atomically(&folder.join("a"), |f| f.write_all(b"a"))?;
+                if ok { Ok(7) } else { write_atomically(&folder.join("no/b"), |_| Ok(())).map(|()| 0) }
+            }
+        };
+        assert!(write_folder_atomically(&path, fill(false)).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(write_folder_atomically(&path, fill(true)).unwrap(), 7);
+        assert_eq!(fs::read(path.join("a")).unwrap(), b"a");
+        let again = write_folder_atomically(&path, fill(true)).unwrap_err().to_string();
+        assert!(again.contains("not there yet, or is empty") && again.contains("series"), "{again}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

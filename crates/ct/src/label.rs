@@ -2,7 +2,7 @@
 //!
 //! A file is settled by the first of these that fits; what does not fit is an error that lists the file's values:
 //! 1. values that the user gives (`liver=1`);
-//! 2. names that the file itself carries ([`NiftiImage::label_names`]);
+//! 2. names that the file itself carries ([`NiftiImage::label_names`], segments of a `.seg.nrrd`);
 //! 3. the only value in the file;
 //! 4. TotalSegmentator's numbers, if the values can be nothing else (`resolve`).
 //!
@@ -11,6 +11,7 @@
 //! Paper: section 3.3 takes the healthy organ as known; its label files hold 1 organ, 2 tumor, 3 cyst.
 use crate::error::{Error, Result};
 use crate::io::nifti::NiftiImage;
+use crate::io::nrrd::{self, NamedLabels};
 use crate::volume::{Grid, Labels, Mask};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ pub enum LabelMap {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// Its `.nii` and `.nii.gz` files. More than one path: `liver.nii` beside `liver.nii.gz`.
+        /// Its NIfTI and NRRD files. More than one path: `liver.nii` beside `liver.nii.gz`.
         files: BTreeMap<String, Vec<PathBuf>>,
     },
 }
@@ -108,7 +109,7 @@ impl LabelMap {
     /// Reads a label file, or lists a folder.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Format`], as [`NiftiImage::read`] and [`NiftiImage::to_labels`].
+    /// [`Error::Io`] and [`Error::Format`], as [`LabelFile::read`].
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
             return Ok(Self::Folder { path: path.to_path_buf(), files: folder::list(path)? });
@@ -143,14 +144,19 @@ impl LabelMap {
 }
 
 impl LabelFile {
-    /// Reads a label file and counts its values.
+    /// Reads a label file (NIfTI or NRRD, also `.seg.nrrd`) and counts its values.
     ///
     /// # Errors
-    /// As [`NiftiImage::read`] and [`NiftiImage::to_labels`].
+    /// As [`NiftiImage::read`], [`NiftiImage::to_labels`] and [`nrrd::read_labels`].
     pub fn read(path: &Path) -> Result<Self> {
-        let image = NiftiImage::read(path)?;
-        let labels = image.to_labels()?;
-        Ok(Self { path: path.to_path_buf(), census: Census::of(&labels), names: image.label_names(), labels })
+        let NamedLabels { labels, names } = match nrrd::is_nrrd(path) {
+            true => nrrd::read_labels(path)?,
+            false => {
+                let image = NiftiImage::read(path)?;
+                NamedLabels { labels: image.to_labels()?, names: image.label_names() }
+            }
+        };
+        Ok(Self { path: path.to_path_buf(), census: Census::of(&labels), names, labels })
     }
 
     fn require_grid(&self, expected_grid: Option<(&Grid, &str)>) -> Result<()> {

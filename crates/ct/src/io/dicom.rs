@@ -1,4 +1,6 @@
-//! CT series in DICOM: a folder of files with one slice each becomes a [`NiftiImage`] in HU, so that the rest of the program knows one
+//! CT series in DICOM, in and out; and segmentations out (see [`write_series`], [`write_seg`]).
+//!
+//! A folder of files with one slice each becomes a [`NiftiImage`] in HU, so that the rest of the program knows one
 //! kind of scan.
 //!
 //! Slices are sorted by where they lie, never by name or number. A series that is no full, even stack of slices (one is missing, twice
@@ -24,8 +26,10 @@ mod rle;
 mod slice;
 mod tags;
 mod values;
+mod write;
 
 pub use place::{SeriesPath, is_series};
+pub use write::{SeriesReference, SeriesTemplate, WrittenSeries, write_seg, write_series};
 
 use super::problem::{Problem, problem};
 use geometry::Arrangement;
@@ -58,12 +62,7 @@ impl Series {
     pub fn read(place: &SeriesPath) -> Result<Self> {
         let chosen = choose::choose(place)?;
         let mut warnings = chosen.warnings;
-        let Arrangement { slices, grid } = match geometry::arrange(chosen.slices, &mut warnings) {
-            Ok(arrangement) => arrangement,
-            Err(Unfit::Slice(file, problem)) => return Err(problem.of(&file)),
-            Err(Unfit::Stack(problem)) => return Err(problem.of(place.folder())),
-            Err(Unfit::Doubled(pair)) => return Err(doubled(&pair)),
-        };
+        let Arrangement { slices, grid } = arranged(chosen.slices, place, &mut warnings)?;
         let stored: Vec<_> = slices.par_iter().map(pixels::stored).collect::<Result<_>>()?;
         values::warn(&slices, &stored, &mut warnings);
         let image = values::image(&slices, &stored, grid, place.path());
@@ -80,6 +79,15 @@ impl Series {
         files.sort();
         Ok(files)
     }
+}
+
+/// Slices as an even stack on a grid.
+fn arranged(slices: Vec<Slice>, place: &SeriesPath, warnings: &mut Vec<String>) -> Result<Arrangement> {
+    geometry::arrange(slices, warnings).map_err(|unfit| match unfit {
+        Unfit::Slice(file, problem) => problem.of(&file),
+        Unfit::Stack(problem) => problem.of(place.folder()),
+        Unfit::Doubled(pair) => doubled(&pair),
+    })
 }
 
 /// Why slices are no even stack.

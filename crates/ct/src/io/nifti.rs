@@ -25,6 +25,7 @@ mod read;
 mod write;
 
 pub use datatype::Datatype;
+pub(in crate::io) use geometry::check as check_affine;
 pub use header::Version;
 
 /// A NIfTI file in memory.
@@ -87,7 +88,7 @@ impl NiftiImage {
     }
 
     /// The voxels as they are stored, x fastest.
-    fn data(&self) -> &[u8] {
+    pub(in crate::io) fn data(&self) -> &[u8] {
         &self.bytes[self.vox_offset..self.vox_offset + self.data_len()]
     }
 }

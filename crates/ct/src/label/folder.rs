@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 /// Files by lower-case name without extension.
 type Files = BTreeMap<String, Vec<PathBuf>>;
 
-/// The NIfTI files of a folder.
+/// Endings of label files; the longer ones of two that fit come first.
+const ENDINGS: [&str; 5] = [".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr"];
+
+/// The label files of a folder.
 pub(super) fn list(path: &Path) -> Result<Files> {
     let mut files = Files::new();
     for entry in std::fs::read_dir(path).map_err(Error::io(path, "read"))? {
         let file = entry.map_err(Error::io(path, "read"))?.path();
         let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let stem = [".nii.gz", ".nii"].into_iter().find_map(|extension| name.strip_suffix(extension));
+        let stem = ENDINGS.into_iter().find_map(|ending| name.strip_suffix(ending));
         if let Some(stem) = stem {
             files.entry(stem.to_string()).or_default().push(file);
         }
@@ -79,7 +82,12 @@ fn choose(folder: &Path, files: &Files, spec: &OrganSpec) -> Result<Vec<PathBuf>
         (false, true) => {
             let names =
                 if spec.parts().is_empty() { spec.name.clone() } else { spec.parts().join(".nii.gz or ") };
-            Err(label_error(folder, spec, format!("there is no {names}.nii.gz (or .nii)"), listing(files)))
+            Err(label_error(
+                folder,
+                spec,
+                format!("there is no {names}.nii.gz (or .nii, .nrrd)"),
+                listing(files),
+            ))
         }
     }
 }
@@ -165,7 +173,7 @@ fn join(slot: &mut Option<Mask>, mask: Mask) {
 
 fn listing(files: &Files) -> String {
     if files.is_empty() {
-        return "no .nii or .nii.gz file".into();
+        return "no .nii, .nii.gz or .nrrd file".into();
     }
     files.keys().cloned().collect::<Vec<_>>().join(", ")
 }

@@ -2,6 +2,8 @@
 mod bad;
 mod encode;
 mod files;
+mod seg;
+mod write;
 
 use dicom_core::VR;
 use dicom_dictionary_std::tags;

@@ -24,8 +24,12 @@ impl Stored {
 
 /// Reads a slice's pixels.
 pub(super) fn stored(slice: &Slice) -> Result<Stored> {
-    let object = file::read_pixels(&slice.file)?;
-    let words = words(&object, slice).map_err(|p| p.of(&slice.file))?;
+    of(&file::read_pixels(&slice.file)?, slice)
+}
+
+/// The pixels of a slice's object.
+pub(super) fn of(object: &DefaultDicomObject, slice: &Slice) -> Result<Stored> {
+    let words = words(object, slice).map_err(|p| p.of(&slice.file))?;
     Ok(values(words, slice.bits))
 }
 

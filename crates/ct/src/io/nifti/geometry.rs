@@ -36,8 +36,8 @@ pub(super) fn read_affine(layout: Layout, header: &[u8], path: &std::path::Path)
     Ok(affine)
 }
 
-/// Refuses an affine that is not finite or that folds space flat.
-fn check(affine: &Affine, source: &str) -> Result<(), Problem> {
+/// Refuses an affine that is not finite or that folds space flat. `source` is where it is from, for messages.
+pub(in crate::io) fn check(affine: &Affine, source: &str) -> Result<(), Problem> {
     let what = format!("affine ({source})");
     let hint = "set a valid affine, for instance the one of the scan that this file belongs to";
     if !affine.0.iter().flatten().all(|v| v.is_finite()) {

@@ -3,6 +3,7 @@
 use super::header::{BITPIX, DATATYPE, DIM, Layout, SCL_INTER, SCL_SLOPE, VOX_OFFSET};
 use super::{Datatype, NiftiImage, Problem, Scaling, geometry, gzip, problem};
 use crate::error::{Error, Result};
+use crate::io::gzip::is_gzip;
 use crate::volume::Grid;
 use std::fs::File;
 use std::io::Read;
@@ -53,7 +54,7 @@ impl NiftiImage {
         }
         let mut bytes = Vec::new();
         (&mut file).take(HEAD_BYTES as u64).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
-        if !gzip::is_gzip(&bytes) {
+        if !is_gzip(&bytes) {
             let parsed = parse_header(&bytes, path).map_err(|p| p.of(path))?;
             require_length(parsed.total_bytes, meta.len()).map_err(|p| p.of(path))?;
         }
@@ -69,7 +70,7 @@ impl NiftiImage {
     pub fn from_bytes(bytes: Vec<u8>, name: impl AsRef<Path>) -> Result<Self> {
         let path = name.as_ref();
         let inflate_or_keep = || {
-            if gzip::is_gzip(&bytes) {
+            if is_gzip(&bytes) {
                 return gzip::inflate(&bytes, |head| parse_header(head, path));
             }
             let parsed = parse_header(&bytes[..bytes.len().min(HEAD_BYTES)], path)?;

@@ -1,7 +1,7 @@
 //! To a file: `.nii` as it is, `.nii.gz` as one gzip member.
-use super::{NiftiImage, gzip};
+use super::NiftiImage;
 use crate::error::{Error, Result};
-use crate::io::write_atomically;
+use crate::io::{gzip, write_atomically};
 use std::io::Write;
 use std::path::Path;
 
