@@ -7,16 +7,20 @@
 //!   tumors.nii.gz   the new tumors by number
 //!   record.json     what was done (record.rs)
 //!   preview.png     on demand
+//!   dicom/, labels.dcm, labels.seg.nrrd    on demand (also.rs)
 //! ```
 //!
 //! What is in an output depends on the case, its copy and the settings alone, never on threads, shards or order. A
 //! folder is filled under another name and renamed, so a killed run leaves no half output.
+pub(crate) mod also;
 pub mod layout;
 mod output;
 mod record;
 mod report;
 
 pub use crate::dataset::patients::RECORD;
+pub use also::Also;
+use also::Content;
 pub(crate) use output::{OutputRecord, Target, write_json};
 pub(crate) use record::require_same;
 pub use record::{CaseRecord, FitSettings, ModelSettings, Settings};
@@ -65,6 +69,8 @@ pub struct BatchOptions {
     pub existing: Existing,
     /// Also write a picture of each output.
     pub preview: bool,
+    /// Further files of each output, each kind once.
+    pub also: Vec<Also>,
     /// The device's name, for records: devices round differently.
     pub device: String,
 }
@@ -229,9 +235,13 @@ impl Task<'_> {
         if outside > 0 {
             return Err(Error::BlendZone { case: case.id.clone(), voxels: outside });
         }
+        let labels = synthesis.case.labels();
+        let names = synthesis.case.label_names().into_iter().collect();
+        // As it is stored: what a reader of ct.nii.gz sees.
+        let stored = if settings.also.contains(&Also::Dicom) { Some(ct.to_volume()?) } else { None };
         let images = [
             ("ct.nii.gz", ct),
-            ("labels.nii.gz", image.with_labels(&synthesis.case.labels())),
+            ("labels.nii.gz", image.with_labels(&labels)),
             ("tumors.nii.gz", image.with_labels(&synthesis.instances)),
         ];
         let mut files = vec![];
@@ -243,13 +253,16 @@ impl Task<'_> {
             preview::write(&folder.join(PREVIEW), &case.ct, synthesis)?;
             files.push(PREVIEW.into());
         }
+        let source = &self.source.ct;
+        let content = Content { id: &case.id, source, ct: stored.as_ref(), labels: &labels, names: &names };
+        files.extend(also::write(&settings.also, folder, &content)?);
         Ok(CaseRecord {
             case: case.id.clone(),
             copy: self.copy,
             settings: settings.clone(),
             sources: sources.clone(),
             files,
-            labels: synthesis.case.label_names().into_iter().collect(),
+            labels: names,
             voxels_changed: changed.iter().filter(|c| **c).count(),
             voxels_in_blend_zone: zone.iter().filter(|z| **z).count(),
             voxels_changed_outside_blend_zone: outside,

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::run::{put_in_place, temporary_for};
 use difftumor_ct::components::{Connectivity, components};
 use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::io::nrrd::is_nrrd;
 use difftumor_ct::io::read_scan;
 use difftumor_ct::io::write_atomically;
 use difftumor_ct::label::{LabelFile, LabelMap, OrganSpec};
@@ -239,7 +240,8 @@ fn prepare(
             }
         });
     }
-    let frame = if source.labels.is_dir() { scan } else { NiftiImage::read(&source.labels)? };
+    let has_no_header = source.labels.is_dir() || is_nrrd(&source.labels);
+    let frame = if has_no_header { scan } else { NiftiImage::read(&source.labels)? };
     Ok((tumors, Some(frame.with_labels(&Labels { data, affine: tumor.affine }))))
 }
 

@@ -8,7 +8,10 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use difftumor::dataset::CaseSource;
 use difftumor::dataset::patients::origins;
 use difftumor_ct::Volume;
-use phantom::{Files, LPS, SHAPE, json, standard, synthesize};
+use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::io::read_scan;
+use difftumor_ct::label::LabelFile;
+use phantom::{Files, LPS, SHAPE, json, standard, synthesize, tree};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -126,4 +129,65 @@ fn a_folder_of_series_is_a_dataset_and_a_bad_one_stops_no_other() {
     assert!(
         out.join("a/ct.nii.gz").is_file() && out.join("c/ct.nii.gz").is_file() && !out.join("b").exists()
     );
+}
+
+/// One text of a file's header.
+fn header(file: &Path, tag: dicom_core::Tag) -> String {
+    let object = dicom_object::open_file(file).unwrap();
+    object.element(tag).unwrap().to_str().unwrap().trim_end_matches(['\0', ' ']).to_string()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn outputs_may_be_dicom_and_slicers_segmentations_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let nifti = standard(dir.path(), "a");
+    let dicom = Files { ct: series(&dir.path().join("series"), "a"), labels: nifti.labels.clone() };
+    for (name, source) in [("nifti", &nifti), ("dicom", &dicom)] {
+        let out = dir.path().join(name);
+        let (code, stderr) = synthesize(source, &out, &["--also", "dicom,seg,nrrd"]);
+        assert_eq!(code, 0, "{name}: {stderr}");
+        // The series is the scan in ct.nii.gz, voxel for voxel.
+        let written = read_scan(&out.join("dicom")).unwrap().to_volume().unwrap();
+        let stored = NiftiImage::read(out.join("ct.nii.gz")).unwrap().to_volume().unwrap();
+        written.grid().require_same("written", &stored.grid(), "stored").unwrap();
+        assert!(written.data == stored.data, "{name}");
+        let slices = files(&out.join("dicom"));
+        assert_eq!(slices.len(), SHAPE.2);
+        assert_eq!(header(&slices[0], tags::SYNTHETIC_DATA), "YES");
+        assert_ne!(header(&slices[0], tags::SERIES_INSTANCE_UID), "1.2");
+        // The labels with their names.
+        let labels = LabelFile::read(&out.join("labels.nii.gz")).unwrap();
+        let nrrd = LabelFile::read(&out.join("labels.seg.nrrd")).unwrap();
+        assert_eq!(nrrd.labels.data, labels.labels.data);
+        assert_eq!(nrrd.names[&2], "tumor");
+        let seg = dicom_object::open_file(out.join("labels.dcm")).unwrap();
+        assert_eq!(seg.element(tags::MODALITY).unwrap().to_str().unwrap().trim(), "SEG");
+        assert_eq!(seg.element(tags::SEGMENT_SEQUENCE).unwrap().items().unwrap().len(), 2);
+        let listed = json(&out.join("record.json"))["files"].to_string();
+        assert!(
+            ["dicom", "labels.dcm", "labels.seg.nrrd"].iter().all(|file| listed.contains(file)),
+            "{listed}"
+        );
+        // The same call goes on with it, and makes the same bytes anew.
+        let before = tree(&out);
+        assert_eq!(synthesize(source, &out, &["--also", "nrrd,seg,dicom", "--resume"]).0, 0);
+        assert_eq!(synthesize(source, &out, &["--also", "dicom", "seg", "nrrd", "--force"]).0, 0);
+        assert_eq!(tree(&out), before);
+        std::fs::remove_dir_all(out.join("dicom")).unwrap();
+        let (code, stderr) = synthesize(source, &out, &["--also", "dicom,seg,nrrd", "--resume"]);
+        assert!(code == 1 && stderr.contains("the file dicom"), "{stderr}");
+    }
+    // The patient's study, or nobody's.
+    let out = dir.path().join("seg");
+    let (code, stderr) = synthesize(&nifti, &out, &["--also", "seg"]);
+    assert!(code == 1 && stderr.contains("--also dicom"), "{stderr}");
+    assert!(!out.exists());
+    assert_eq!(synthesize(&dicom, &out, &["--also", "seg"]).0, 0);
+    assert!(out.join("labels.dcm").is_file() && !out.join("dicom").exists());
 }

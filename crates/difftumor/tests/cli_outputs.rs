@@ -308,6 +308,7 @@ fn a_batch_needs_organs_copies_and_jobs() {
         shard: None,
         existing: Existing::Refuse,
         preview: false,
+        also: vec![],
         device: "cpu".into(),
     };
     assert!(good.check().is_ok());

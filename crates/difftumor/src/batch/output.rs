@@ -87,7 +87,7 @@ impl Target {
         let record: R = serde_json::from_str(&text).map_err(|e| {
             Error::format(&path, "record", "that of an output of this program", e.to_string(), hint)
         })?;
-        match record.files().iter().find(|file| !self.folder.join(file).is_file()) {
+        match record.files().iter().find(|file| !self.folder.join(file).exists()) {
             Some(file) => {
                 Err(Error::format(&self.folder, "output", format!("the file {file}"), "none", hint))
             }

@@ -1,7 +1,7 @@
 //! `record.json`: everything that an output follows from and what is in it. No times and no folders: the same inputs
 //! and settings give the same bytes.
-use super::BatchOptions;
 use super::output::OutputRecord;
+use super::{Also, BatchOptions};
 use crate::dataset::{CaseSource, SourceFile};
 use crate::diffusion::DiffusionConfig;
 use crate::error::{Error, Result};
@@ -39,6 +39,9 @@ pub struct Settings {
     pub device: String,
     /// Whether a picture is written.
     pub preview: bool,
+    /// Further files that are written.
+    #[serde(default)]
+    pub also: Vec<Also>,
 }
 
 /// See [`difftumor_ct::tumor_mask::fit::FitOptions`].
@@ -123,6 +126,7 @@ impl Settings {
                 .collect(),
             device: batch.device.clone(),
             preview: batch.preview,
+            also: batch.also.clone(),
         }
     }
 }

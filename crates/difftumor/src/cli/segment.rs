@@ -1,6 +1,6 @@
 //! `difftumor segment`.
 use super::{argument, bad, print};
-use difftumor::batch::{Existing, Status};
+use difftumor::batch::{Also, Existing, Status};
 use difftumor::dataset::{Dataset, Scans};
 use difftumor::device;
 use difftumor::segmentation::batch::{self, BatchOptions, BatchReport, ScanReport, Watch};
@@ -48,6 +48,9 @@ pub struct Arguments {
     /// Also write the probabilities of organ and tumor
     #[arg(long)]
     probabilities: bool,
+    /// Also write the labels as seg (a DICOM segmentation of the scan's series) or nrrd (for 3D Slicer)
+    #[arg(long, value_name = "KIND", num_args = 1.., value_delimiter = ',')]
+    also: Vec<FurtherName>,
     /// Drop tumors whose ball of the same volume has a smaller radius
     #[arg(long, value_name = "R")]
     smallest_radius_mm: Option<f64>,
@@ -66,6 +69,15 @@ pub struct Arguments {
     /// Where the model runs: cpu, or wgpu[:n] in builds with GPUs
     #[arg(long, default_value = "cpu")]
     device: String,
+}
+
+/// Further files of an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FurtherName {
+    /// labels.dcm
+    Seg,
+    /// labels.seg.nrrd
+    Nrrd,
 }
 
 pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
@@ -93,7 +105,9 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
         (_, true) => Existing::Replace,
         _ => Existing::Refuse,
     };
-    let batch = BatchOptions { out: a.out.clone(), organ, existing, device: a.device.clone() };
+    let also = [(FurtherName::Seg, Also::Seg), (FurtherName::Nrrd, Also::Nrrd)];
+    let also = also.into_iter().filter(|(name, _)| a.also.contains(name)).map(|(_, kind)| kind).collect();
+    let batch = BatchOptions { out: a.out.clone(), organ, existing, also, device: a.device.clone() };
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} windows, {eta} left")
         .expect("the template is well-formed");
     let bar = bars.add(ProgressBar::new(0).with_style(style));

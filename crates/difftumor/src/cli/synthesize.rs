@@ -2,7 +2,7 @@
 use super::{argument, bad, print};
 use clap::ValueEnum;
 use difftumor::batch::layout::{DatasetLayout, OUTPUTS, lay_out};
-use difftumor::batch::{self, BatchOptions, BatchReport, CaseReport, Existing};
+use difftumor::batch::{self, Also, BatchOptions, BatchReport, CaseReport, Existing};
 use difftumor::dataset::Dataset;
 use difftumor::device;
 use difftumor::run::shipped;
@@ -84,6 +84,10 @@ pub struct Arguments {
     /// Also write a picture of each output (preview.png)
     #[arg(long)]
     preview: bool,
+    /// Also write: dicom (the scan as a CT series, marked as synthetic), seg (the labels as a DICOM segmentation of it), nrrd (the labels
+    /// for 3D Slicer)
+    #[arg(long, value_name = "KIND", num_args = 1.., value_delimiter = ',')]
+    also: Vec<AlsoName>,
     /// Where models run: cpu, or wgpu[:n] in builds with GPUs
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -93,6 +97,23 @@ pub struct Arguments {
 enum Method {
     Diffusion,
     Handcrafted,
+}
+
+/// Further files of an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AlsoName {
+    /// dicom/: the scan as a series
+    Dicom,
+    /// labels.dcm: a DICOM segmentation
+    Seg,
+    /// labels.seg.nrrd: a segmentation of 3D Slicer
+    Nrrd,
+}
+
+/// In order, each once: records compare them.
+fn also(names: &[AlsoName]) -> Vec<Also> {
+    let kinds = [(AlsoName::Dicom, Also::Dicom), (AlsoName::Seg, Also::Seg), (AlsoName::Nrrd, Also::Nrrd)];
+    kinds.into_iter().filter(|(name, _)| names.contains(name)).map(|(_, kind)| kind).collect()
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -228,6 +249,7 @@ impl Arguments {
             shard,
             existing,
             preview: self.preview,
+            also: also(&self.also),
             device: self.device.clone(),
         })
     }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// nnU-Net's suffix of a scan's only channel.
 const CHANNEL: &str = "_0000";
-const EXTENSIONS: [&str; 2] = [".nii.gz", ".nii"];
+const EXTENSIONS: [&str; 5] = [".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr"];
 
-/// A NIfTI file's name without extension and channel; `None` for other files.
+/// A NIfTI or NRRD file's name without extension and channel; `None` for other files.
 pub(super) fn stem(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy().into_owned();
     let lower = name.to_lowercase();
@@ -20,7 +20,7 @@ pub(super) fn stem(path: &Path) -> Option<String> {
     Some(stem.strip_suffix(CHANNEL).unwrap_or(stem).to_string())
 }
 
-/// A NIfTI file's name with the channel before its extension; `None` for other files.
+/// A NIfTI or NRRD file's name with the channel before its extension; `None` for other files.
 pub(super) fn with_channel(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_string_lossy().into_owned();
     let lower = name.to_lowercase();
@@ -82,7 +82,7 @@ fn missing(id: String, folder: &Path, what: &str, found: &[PathBuf]) -> (String,
     (id, error)
 }
 
-/// The folder's NIfTI files, and those of its folders that are `wanted`. Hidden ones do not count.
+/// The folder's NIfTI and NRRD files, and those of its folders that are `wanted`. Hidden ones do not count.
 fn list(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Entries> {
     let mut entries = Entries::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read"))? {

@@ -11,7 +11,8 @@ use super::Backbone;
 use super::findings::{Findings, ORGAN, TUMOR};
 use super::segmenter::{Segmentation, Segmenter, SegmenterOptions};
 use super::sliding_window::SlidingWindow;
-use crate::batch::{Existing, OutputRecord, Status, Target, require_same, write_json};
+use crate::batch::also::{self, Content};
+use crate::batch::{Also, Existing, OutputRecord, Status, Target, require_same, write_json};
 use crate::dataset::{LoadedCase, ScanSource, Scans, SourceFile};
 use crate::error::{Error, Result, caught};
 use difftumor_ct::io::nifti::NiftiImage;
@@ -30,6 +31,8 @@ pub struct BatchOptions {
     pub organ: Option<OrganSpec>,
     /// What to do with outputs that are there.
     pub existing: Existing,
+    /// Further files of each output, each kind once; a scan is none of them, for it is not changed.
+    pub also: Vec<Also>,
     /// The device's name, for records: devices round differently.
     pub device: String,
 }
@@ -57,6 +60,9 @@ pub struct Settings {
     pub smallest_radius_mm: Option<f64>,
     /// Whether probabilities are written.
     pub probabilities: bool,
+    /// Further files that are written.
+    #[serde(default)]
+    pub also: Vec<Also>,
     /// The device that it ran on.
     pub device: String,
 }
@@ -216,13 +222,17 @@ impl Task<'_> {
         let segmentation = self.segmenter.segment(case.ct, organ.as_ref(), self.options, &windows)?;
         drop(organ);
         let fill = |folder: &Path| {
-            let files = write_images(folder, &image, &segmentation)?;
+            let mut files = write_images(folder, &image, &segmentation)?;
+            let (names, labels) = (self.label_names(), &segmentation.labels);
+            let content =
+                Content { id: &self.source.id, source: &self.source.ct, ct: None, labels, names: &names };
+            files.extend(also::write(&self.batch.also, folder, &content)?);
             Ok(ScanRecord {
                 case: self.source.id.clone(),
                 settings: self.settings.clone(),
                 sources,
                 files,
-                labels: self.label_names(),
+                labels: names,
                 findings: segmentation.findings.clone(),
                 warnings,
             })
@@ -268,6 +278,7 @@ impl Settings {
             mirror,
             smallest_radius_mm,
             probabilities,
+            also: batch.also.clone(),
             device: batch.device.clone(),
         }
     }

@@ -72,7 +72,7 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
         (_, true) => Existing::Replace,
         _ => Existing::Refuse,
     };
-    let batch = BatchOptions { out: a.out.clone(), organ, existing, device: h.device.clone() };
+    let batch = BatchOptions { out: a.out.clone(), organ, existing, also: vec![], device: h.device.clone() };
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} scans, {eta} left").expect("a template");
     let bar = bars.add(ProgressBar::new(scans.scans.len() as u64).with_style(style));
     let watch = Watch { windows: &|_, _, _| (), settled: &|_| bar.inc(1) };
