@@ -121,13 +121,19 @@ pub(super) fn finish(object: &mut Object, identity: &Identity, [columns, rows]: 
             (t::PIXEL_REPRESENTATION, u16::from(signed)),
         ],
     );
-    [t::PIXEL_PADDING_VALUE, t::PIXEL_PADDING_RANGE_LIMIT].map(|tag| retype(object, tag, signed));
+    for tag in [t::PIXEL_PADDING_VALUE, t::PIXEL_PADDING_RANGE_LIMIT] {
+        retype(object, tag, signed);
+    }
     let mut equipment =
         object.get(t::CONTRIBUTING_EQUIPMENT_SEQUENCE).and_then(|e| e.items()).map_or(vec![], <[_]>::to_vec);
     equipment.push(processing_equipment());
     put_items(object, t::CONTRIBUTING_EQUIPMENT_SEQUENCE, equipment);
     keep::complete(object, &keep::PATIENT_AND_STUDY);
     keep::complete(object, &keep::CT_IMAGE);
+    if text(object, t::BODY_PART_EXAMINED).is_none() {
+        // It may be a part that there are two of: then the side is wanted, even if unknown.
+        keep::complete(object, &[(t::LATERALITY, VR::CS)]);
+    }
 }
 
 /// A stored number has the sign that pixels have: sources in implicit VR do not say which.

@@ -34,7 +34,7 @@ const STUDY: [Tag; 18] = [
 ];
 
 /// Of the image.
-const IMAGE: [Tag; 30] = [
+const IMAGE: [Tag; 31] = [
     t::ACQUISITION_DATE,
     t::ACQUISITION_TIME,
     t::ACQUISITION_DATE_TIME,
@@ -53,6 +53,7 @@ const IMAGE: [Tag; 30] = [
     t::IMAGE_POSITION_PATIENT,
     t::IMAGE_ORIENTATION_PATIENT,
     t::SLICE_LOCATION,
+    t::LATERALITY,
     t::PHOTOMETRIC_INTERPRETATION,
     t::PIXEL_SPACING,
     t::PIXEL_PADDING_VALUE,

@@ -32,8 +32,7 @@ impl Planes {
         let lengths_mm = columns.map(|v| dot(v, v).sqrt());
         for (a, b) in [(0, 1), (0, 2), (1, 2)] {
             let cosine = dot(columns[a], columns[b]) / (lengths_mm[a] * lengths_mm[b]);
-            // Also true for NaN.
-            if !(cosine.abs() <= MAX_COSINE) {
+            if cosine.is_nan() || cosine.abs() > MAX_COSINE {
                 let expected = "voxel axes at right angles, as slices of a DICOM series have";
                 let found = format!("a cosine of {cosine} in {:?}", grid.affine.0);
                 return Err(argument("affine of a scan to write as DICOM", expected.into(), found));

@@ -79,8 +79,7 @@ fn range(volume: &Volume) -> (f64, f64) {
 
 /// All voxels are HU that can be.
 pub(super) fn require_hu(volume: &Volume) -> Result<()> {
-    // Also true for NaN.
-    let wrong = |hu: f32| !(hu.abs() <= MAX_HU);
+    let wrong = |hu: f32| hu.is_nan() || hu.abs() > MAX_HU;
     match volume.data.indexed_iter().find(|(_, hu)| wrong(**hu)) {
         None => Ok(()),
         Some((at, hu)) => Err(Error::Argument {
