@@ -198,6 +198,20 @@ arm() {
     step "measure-$done" "  measured on $target" 0 measure_arm "$name" "$target" "$fold"
 }
 
+# against NAME ORGAN METHODS...: U-Nets of fold 0 by each method, and their comparison.
+against() {
+    local name=$1 organ=$2 pairs=() method
+    shift 2
+    painter "$organ" 0
+    for method in "$@"; do
+        arm "unet/$organ-$organ/$method/0" unet "$method" "$organ" "$organ" 0
+        pairs+=("$method=$out/figures/unet/$organ-$organ/$method/0")
+    done
+    mkdir -p "$out/comparisons"
+    step "compare-$name-$organ" "$* against each other: $organ" 0 \
+        "${difftumor[@]}" evaluate comparison "${pairs[@]}" --out "$out/comparisons/$name-$organ" --force
+}
+
 begin() {
     [ -z "$smoke" ] || make_phantoms
     measure

@@ -5,15 +5,5 @@
 . "$(dirname "$0")/common.sh"
 backbones=(unet)
 begin
-for organ in "${organs[@]}"; do
-    painter "$organ" 0
-    pairs=()
-    for method in real difftumor; do
-        arm "unet/$organ-$organ/$method/0" unet $method "$organ" "$organ" 0
-        pairs+=("$method=$out/figures/unet/$organ-$organ/$method/0")
-    done
-    mkdir -p "$out/comparisons"
-    step "compare-fig7-$organ" "early tumors that one of the two finds alone: $organ" 0 \
-        "${difftumor[@]}" evaluate comparison "${pairs[@]}" --out "$out/comparisons/fig7-$organ" --force
-done
+for organ in "${organs[@]}"; do against fig7 "$organ" real difftumor; done
 finish fig7

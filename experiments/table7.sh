@@ -4,15 +4,5 @@
 . "$(dirname "$0")/common.sh"
 backbones=(unet)
 begin
-for organ in "${organs[@]}"; do
-    painter "$organ" 0
-    pairs=()
-    for method in real hu difftumor; do
-        arm "unet/$organ-$organ/$method/0" unet $method "$organ" "$organ" 0
-        pairs+=("$method=$out/figures/unet/$organ-$organ/$method/0")
-    done
-    mkdir -p "$out/comparisons"
-    step "compare-table7-$organ" "the three against each other: $organ" 0 \
-        "${difftumor[@]}" evaluate comparison "${pairs[@]}" --out "$out/comparisons/table7-$organ" --force
-done
+for organ in "${organs[@]}"; do against table7 "$organ" real hu difftumor; done
 finish 7

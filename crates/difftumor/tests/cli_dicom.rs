@@ -26,6 +26,7 @@ fn series(dir: &Path, name: &str) -> PathBuf {
         let texts = [
             (tags::SOP_CLASS_UID, VR::UI, "1.2.840.10008.5.1.4.1.1.2"),
             (tags::SOP_INSTANCE_UID, VR::UI, &format!("1.2.{}", 100 + z)),
+            (tags::STUDY_INSTANCE_UID, VR::UI, "1.3"),
             (tags::SERIES_INSTANCE_UID, VR::UI, "1.2"),
             (tags::MODALITY, VR::CS, "CT"),
             (tags::IMAGE_POSITION_PATIENT, VR::DS, &position),
@@ -188,6 +189,7 @@ fn outputs_may_be_dicom_and_slicers_segmentations_too() {
     let (code, stderr) = synthesize(&nifti, &out, &["--also", "seg"]);
     assert!(code == 1 && stderr.contains("--also dicom"), "{stderr}");
     assert!(!out.exists());
-    assert_eq!(synthesize(&dicom, &out, &["--also", "seg"]).0, 0);
+    let (code, stderr) = synthesize(&dicom, &out, &["--also", "seg"]);
+    assert_eq!(code, 0, "{stderr}");
     assert!(out.join("labels.dcm").is_file() && !out.join("dicom").exists());
 }
