@@ -1,7 +1,7 @@
 //! FROC, the free-response receiver operating characteristic (Bunch et al. 1978): tumors found against false positives per scan
 //! as the threshold on the predicted probability of tumor moves.
 //!
-//! A point is the whole of [`Detection`](super::detection::Detection) at one threshold: what is predicted is every voxel, within
+//! A point is the whole of [`Detection`] at one threshold: what is predicted is every voxel, within
 //! the organ, of at least that probability. So findings grow and join as the threshold falls, as they would in use, and the
 //! curve need not rise everywhere: two findings that join are one false positive less.
 use super::detection::{Detection, DetectionOptions};
