@@ -91,7 +91,8 @@ fn area_mm2(elements: &[Element]) -> f64 {
 
 /// Sums in pieces: one running sum over the 2e5 elements of a liver is off by 3e-13 of itself, this by 1e-15.
 fn sum_of(elements: &[Element], term: impl Fn(&Element) -> f64) -> f64 {
-    elements.chunks(512).map(|piece| piece.iter().map(&term).sum::<f64>()).sum()
+    // A sum of nothing is -0, which would be printed.
+    elements.chunks(512).map(|piece| piece.iter().map(&term).sum::<f64>()).sum::<f64>() + 0.0
 }
 
 impl SurfaceDistances {

@@ -10,6 +10,7 @@
 //! | outputs of this program | folders with `ct.nii.gz`, `labels.nii.gz` and `record.json` |
 //! | LiTS | `volume-N.nii` and `segmentation-N.nii`, in the folder or in folders of it |
 //! | plain, two folders | `imagesTr` and `labelsTr`, `images` and `labels`, or `ct` and `labels` |
+//! | plain, one folder | `NAME.nii.gz` and `NAME_labels.nii.gz` (or `_label`, `_seg`, `_segmentation`, `_mask`) |
 //! | plain | scans (files, and folders of a DICOM series each) without labels |
 mod described;
 mod folders_of_cases;
@@ -35,7 +36,7 @@ pub struct Layout {
 type Known = (&'static str, fn(&Path) -> Result<Option<Parts>>);
 
 /// The first that fits.
-const LAYOUTS: [Known; 8] = [
+const LAYOUTS: [Known; 9] = [
     ("nnU-Net v2", described::nnunet_2),
     ("Decathlon or nnU-Net v1", described::decathlon),
     ("published lists", published_lists),
@@ -44,6 +45,7 @@ const LAYOUTS: [Known; 8] = [
     ("outputs of difftumor", folders_of_cases::outputs),
     ("LiTS", lits),
     ("scans and labels", two_folders),
+    ("scans and labels in one folder", one_folder),
 ];
 
 /// What a layout's reader found.
@@ -162,6 +164,36 @@ fn two_folders(folder: &Path) -> Result<Option<Parts>> {
     let (cases, unusable) = folders::pair(&ct, &labels)?;
     let cases = cases.into_iter().map(|case| (case.id, case.ct, Some(case.labels))).collect();
     Ok(Some(Parts { cases, unusable, organ: None }))
+}
+
+/// Ends of the names of label files beside their scans.
+const BESIDE: [&str; 5] = ["_labels", "_label", "_seg", "_segmentation", "_mask"];
+
+/// Files whose names differ by an end alone. Other scans are cases without labels.
+fn one_folder(folder: &Path) -> Result<Option<Parts>> {
+    let files: Vec<(String, PathBuf)> =
+        entries(folder)?.into_iter().filter_map(|path| Some((folders::stem(&path)?, path))).collect();
+    let scan_of = |name: &str| -> Option<String> {
+        let stems = BESIDE.iter().filter_map(|end| name.strip_suffix(end));
+        stems.map(String::from).find(|stem| files.iter().any(|(other, _)| other == stem))
+    };
+    let labels: Vec<(String, &PathBuf)> =
+        files.iter().filter_map(|(name, path)| Some((scan_of(name)?, path))).collect();
+    let mut parts = Parts::default();
+    for (name, ct) in files.iter().filter(|(name, _)| scan_of(name).is_none()) {
+        let mine: Vec<&PathBuf> =
+            labels.iter().filter(|(scan, _)| scan == name).map(|(_, path)| *path).collect();
+        match mine[..] {
+            [] => parts.cases.push((name.clone(), ct.clone(), None)),
+            [one] => parts.cases.push((name.clone(), ct.clone(), Some(one.clone()))),
+            [first, second, ..] => {
+                let found = format!("{} and {}", first.display(), second.display());
+                let hint = "remove what is not meant, or give the cases as a table";
+                parts.unusable.push((name.clone(), Error::format(ct, "labels", "one file", found, hint)));
+            }
+        }
+    }
+    Ok((!labels.is_empty()).then_some(parts))
 }
 
 #[cfg(test)]

@@ -146,6 +146,19 @@ fn anything_else_is_two_folders_or_scans_alone() {
     let (name, cases, unusable, _) =
         found(&[("images/a.nii", EMPTY), ("labels/a.nii", EMPTY), ("images/b.nii", EMPTY)]);
     assert_eq!((name, cases.len(), unusable), ("scans and labels", 1, vec!["b".to_string()]));
+    let (name, cases, unusable, _) = found(&[
+        ("a_0000.nii.gz", EMPTY),
+        ("a_seg.nrrd", EMPTY),
+        ("b.nii", EMPTY),
+        ("c.nii", EMPTY),
+        ("c_mask.nii", EMPTY),
+        ("c_labels.nii", EMPTY),
+        ("left_labels.nii", EMPTY),
+    ]);
+    assert_eq!(name, "scans and labels in one folder");
+    // A scan may have such a name, too.
+    assert_eq!(cases, ["a a_0000.nii.gz a_seg.nrrd", "b b.nii -", "left_labels left_labels.nii -"]);
+    assert_eq!(unusable, ["c"]);
     let (name, cases, ..) = found(&[("a_0000.nii.gz", EMPTY), ("b.nii", EMPTY), ("notes.md", EMPTY)]);
     assert_eq!((name, cases), ("scans alone", vec!["a a_0000.nii.gz -".into(), "b b.nii -".into()]));
 }
