@@ -28,6 +28,7 @@ pub use report::{BatchReport, CaseReport, Status, Totals};
 
 use crate::dataset::{CaseSource, Dataset, LoadedCase};
 use crate::error::{Error, Result, caught};
+use crate::objects;
 use crate::preview;
 use crate::shard::Shard;
 use crate::synthesis::{Synthesis, Synthesizer};
@@ -149,7 +150,7 @@ pub fn run(
     if options.existing == Existing::Refuse {
         tasks.iter().try_for_each(|task| task.target.require_free())?;
     }
-    if !options.is_single(&dataset) {
+    if !options.is_single(&dataset) && !objects::is_url(&options.out) {
         std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out, "create"))?;
     }
     let settled = Mutex::new(vec![]);
@@ -227,7 +228,7 @@ impl Task<'_> {
         synthesis: &Synthesis,
         settings: &Settings,
     ) -> Result<CaseRecord> {
-        let LoadedCase { image, case, sources, warnings } = loaded;
+        let LoadedCase { image, case, sources, warnings, scan } = loaded;
         let ct = image.with_changes(&case.ct, &synthesis.case.ct);
         let changed = ct.changed_voxels(image).expect("only voxels are stored anew");
         let zone = &synthesis.blend_zone;
@@ -253,8 +254,13 @@ impl Task<'_> {
             preview::write(&folder.join(PREVIEW), &case.ct, synthesis)?;
             files.push(PREVIEW.into());
         }
-        let source = &self.source.ct;
-        let content = Content { id: &case.id, source, ct: stored.as_ref(), labels: &labels, names: &names };
+        let content = Content {
+            id: &case.id,
+            source: scan.path(),
+            ct: stored.as_ref(),
+            labels: &labels,
+            names: &names,
+        };
         files.extend(also::write(&settings.also, folder, &content)?);
         Ok(CaseRecord {
             case: case.id.clone(),

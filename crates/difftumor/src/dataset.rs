@@ -5,6 +5,7 @@
 //!
 //! Paper: none; section 3.3 takes healthy scans with an organ mask each as given.
 use crate::error::{Error, Result};
+use crate::objects::Local;
 use crate::run::{sha256, sha256_file};
 use crate::synthesis::Case;
 use difftumor_ct::io::dicom::{Series, SeriesPath};
@@ -29,7 +30,8 @@ pub use scans::{ScanSource, Scans};
 pub struct CaseSource {
     /// Names the case in output folders, records and the random streams.
     pub id: String,
-    /// The scan: `.nii`, `.nii.gz`, or a DICOM series ([`difftumor_ct::io::read_scan`]).
+    /// The scan: `.nii`, `.nii.gz`, or a DICOM series ([`difftumor_ct::io::read_scan`]); a path of this machine or an object
+    /// store's address ([`crate::objects`]), as all paths of a dataset.
     pub ct: PathBuf,
     /// A label file, or a folder with one mask an organ.
     pub labels: PathBuf,
@@ -70,6 +72,8 @@ pub struct LoadedCase {
     pub sources: Vec<SourceFile>,
     /// What looks wrong but is possible.
     pub warnings: Vec<String>,
+    /// Where the scan lies on this machine, as long as this is held.
+    pub scan: Local,
 }
 
 impl Dataset {

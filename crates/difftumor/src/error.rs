@@ -98,6 +98,22 @@ pub enum Error {
         /// How many.
         voxels: usize,
     },
+    /// An object store refuses, or cannot be reached.
+    #[error("{}: cannot {action} it: {source}; credentials and the store's address come from the environment (AWS_*, GOOGLE_*, AZURE_*)", path.display())]
+    Store {
+        /// The address.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the store, or the connection to it, says.
+        source: Box<object_store::Error>,
+    },
+    /// Something is wrong with what was copied from an object store: told of its address, not of the copy.
+    #[error("{message}")]
+    Copied {
+        /// What is wrong.
+        message: String,
+    },
     /// A case made the program panic: a defect, which does not stop the others.
     #[error("case '{case}': the program failed ({message}); please report this defect")]
     Panic {

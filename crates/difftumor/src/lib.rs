@@ -13,6 +13,7 @@ pub mod import;
 pub mod index;
 pub mod memory;
 pub mod nn;
+pub mod objects;
 pub mod preview;
 pub mod run;
 pub mod segmentation;

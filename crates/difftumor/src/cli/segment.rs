@@ -3,11 +3,11 @@ use super::{argument, bad, print};
 use difftumor::batch::{Also, Existing, Status};
 use difftumor::dataset::{Dataset, Scans};
 use difftumor::device;
+use difftumor::objects::{fetch, is_folder, is_one_scan};
 use difftumor::segmentation::batch::{self, BatchOptions, BatchReport, ScanReport, Watch};
 use difftumor::segmentation::segmenter::{Segmenter, SegmenterOptions};
 use difftumor::segmentation::sliding_window::SlidingWindow;
 use difftumor::shard::Shard;
-use difftumor_ct::io::is_one_scan;
 use difftumor_ct::label::OrganSpec;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -97,7 +97,8 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
         scans.scans.retain(|_| positions.next().is_some_and(|position| shard.has(position)));
         scans.single = false;
     }
-    let segmenter = Segmenter::open(&a.model, &device)?;
+    let run = fetch(&a.model)?;
+    let segmenter = Segmenter::open(run.path(), &device).map_err(|e| run.explain(e))?;
     options.window.roi_vox = a.window_vox.map_or(segmenter.window_vox(), |side| [side; 3]);
     segmenter.backbone().check_sides(options.window.roi_vox).map_err(bad)?;
     let existing = match (a.resume, a.force) {
@@ -149,8 +150,8 @@ impl Arguments {
                 Err(argument("--organ", "labels that hold it, with --labels or --cases", "none").into())
             }
             (None, files) => Ok(Scans::files(files)?),
-            (Some(labels), [ct]) if is_one_scan(ct) => Ok(Dataset::single(ct, labels)?.into()),
-            (Some(labels), [ct]) if labels.is_dir() => Ok(Dataset::folders(ct, labels)?.into()),
+            (Some(labels), [ct]) if is_one_scan(ct)? => Ok(Dataset::single(ct, labels)?.into()),
+            (Some(labels), [ct]) if is_folder(labels) => Ok(Dataset::folders(ct, labels)?.into()),
             (Some(labels), [_]) => {
                 Err(argument("--labels", "a folder, as --ct is one", labels.display()).into())
             }

@@ -5,10 +5,10 @@ use difftumor::batch::layout::{DatasetLayout, OUTPUTS, lay_out};
 use difftumor::batch::{self, Also, BatchOptions, BatchReport, CaseReport, Existing};
 use difftumor::dataset::Dataset;
 use difftumor::device;
+use difftumor::objects::{fetch, is_folder, is_one_scan, is_url};
 use difftumor::run::shipped;
 use difftumor::shard::Shard;
 use difftumor::synthesis::{DiffusionModel, Generator, Preset, SizeChoice, SynthesisOptions, Synthesizer};
-use difftumor_ct::io::is_one_scan;
 use difftumor_ct::label::OrganSpec;
 use difftumor_ct::tumor_mask::size::Size;
 use difftumor_ct::tumor_mask::sizes_mm::DiameterRange;
@@ -160,7 +160,10 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     let generator = match a.method {
         Method::Handcrafted => Generator::Handcrafted,
         Method::Diffusion => {
-            let open = |dir| DiffusionModel::open(dir, &device);
+            let open = |dir| {
+                let run = fetch(dir)?;
+                DiffusionModel::open(run.path(), &device).map_err(|e| run.explain(e))
+            };
             Generator::Diffusion(models.iter().map(|dir| open(dir)).collect::<Result<_, _>>()?)
         }
     };
@@ -241,6 +244,10 @@ impl Arguments {
             (_, true) => Existing::Replace,
             _ => Existing::Refuse,
         };
+        if self.layout.is_some() && is_url(&self.out) {
+            let expected = "a folder of this machine with --layout: make the dataset there and copy it";
+            return Err(argument("--out", expected, self.out.display()).into());
+        }
         Ok(BatchOptions {
             out: self.layout.map_or_else(|| self.out.clone(), |_| self.out.join(OUTPUTS)),
             organs: organs.collect::<Result<_, _>>()?,
@@ -257,8 +264,8 @@ impl Arguments {
     fn dataset(&self) -> anyhow::Result<Dataset> {
         Ok(match (&self.cases, &self.ct, &self.labels) {
             (Some(table), ..) => Dataset::table(table)?,
-            (None, Some(ct), Some(labels)) if is_one_scan(ct) => Dataset::single(ct, labels)?,
-            (None, Some(ct), Some(labels)) if labels.is_dir() => Dataset::folders(ct, labels)?,
+            (None, Some(ct), Some(labels)) if is_one_scan(ct)? => Dataset::single(ct, labels)?,
+            (None, Some(ct), Some(labels)) if is_folder(labels) => Dataset::folders(ct, labels)?,
             (_, _, labels) => {
                 let found = labels.as_ref().map_or("nothing".into(), |path| path.display().to_string());
                 return Err(argument("--labels", "a folder, as --ct is one", found).into());

@@ -3,7 +3,7 @@
 //! A scan may be a folder of its own with a DICOM series in it.
 use super::{CaseSource, argument, check_id};
 use crate::error::{Error, Result};
-use difftumor_ct::io::dicom::is_series;
+use crate::objects::{entries, is_series};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ type Entries = BTreeMap<String, Vec<PathBuf>>;
 /// Pairs scans with labels; the second list is of names that cannot be paired.
 pub(super) fn pair(ct: &Path, labels: &Path) -> Result<(Vec<CaseSource>, Unusable)> {
     let scans = list_scans(ct)?;
-    let mut maps = list(labels, |_| true)?;
+    let mut maps = list(labels, |_| Ok(true))?;
     let mut cases = vec![];
     let mut unusable = vec![];
     for (id, files) in scans {
@@ -83,21 +83,21 @@ fn missing(id: String, folder: &Path, what: &str, found: &[PathBuf]) -> (String,
 }
 
 /// The folder's NIfTI and NRRD files, and those of its folders that are `wanted`. Hidden ones do not count.
-fn list(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Entries> {
-    let mut entries = Entries::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read"))? {
-        let path = entry.map_err(Error::io(folder, "read"))?.path();
+fn list(folder: &Path, wanted: impl Fn(&Path) -> Result<bool>) -> Result<Entries> {
+    let mut found = Entries::new();
+    for entry in entries(folder)? {
+        let path = entry.path;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with('.') {
             continue;
         }
-        let id = if path.is_dir() { wanted(&path).then_some(name) } else { stem(&path) };
+        let id = if entry.is_folder { wanted(&path)?.then_some(name) } else { stem(&path) };
         if let Some(id) = id {
-            entries.entry(id).or_default().push(path);
+            found.entry(id).or_default().push(path);
         }
     }
-    entries.values_mut().for_each(|paths| paths.sort());
-    Ok(entries)
+    found.values_mut().for_each(|paths| paths.sort());
+    Ok(found)
 }
 
 #[cfg(test)]

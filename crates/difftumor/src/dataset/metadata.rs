@@ -1,6 +1,7 @@
 //! What is known of patients besides their scans (age, sex, site, phase, …): a table with the column `id` and any others.
 use super::table::plain;
 use crate::error::{Error, Result};
+use crate::objects::fetch;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,8 @@ impl Metadata {
     /// # Errors
     /// When it cannot be read, has no column `id` or no other, names a column twice, or an id is empty or doubled (with its line).
     pub fn read(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
+        let local = fetch(path)?;
+        let file = std::fs::File::open(local.path()).map_err(Error::io(path, "read"))?;
         let hint = "the first line names the columns: id, as in the table of cases, and what is known of each (age, sex, …)";
         let bad =
             |what: String, expected: &str, found: String| Error::format(path, what, expected, found, hint);

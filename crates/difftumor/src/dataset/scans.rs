@@ -1,9 +1,11 @@
 //! Scans that need no labels: files, folders, a table, or a dataset whose labels hold their organ.
 use super::{CaseSource, Dataset, LoadedCase, SourceFile, argument, check_id, folders, source, table};
 use crate::error::{Error, Result};
+use crate::objects::{Local, fetch, is_one_scan};
 use crate::synthesis::Case;
 use difftumor_ct::hu_check::hu_warning;
-use difftumor_ct::io::{is_one_scan, read_scan};
+use difftumor_ct::io::nifti::NiftiImage;
+use difftumor_ct::io::read_scan;
 use difftumor_ct::label::{LabelMap, OrganSpec};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -38,7 +40,7 @@ impl Scans {
     pub fn files(paths: &[PathBuf]) -> Result<Self> {
         let mut files = vec![];
         for path in paths {
-            match is_one_scan(path) {
+            match is_one_scan(path)? {
                 true => files.push(path.clone()),
                 false => files.extend(Dataset::scans(path)?),
             }
@@ -52,7 +54,7 @@ impl Scans {
             let found = format!("{} and {}", twice[0].ct.display(), twice[1].ct.display());
             return Err(argument("names of scans", "each once (a table may give them others)", &found));
         }
-        let single = matches!(paths, [path] if is_one_scan(path));
+        let single = matches!(paths, [path] if is_one_scan(path)?);
         Ok(Self { scans, unusable: vec![], single })
     }
 
@@ -91,12 +93,40 @@ pub(super) fn id_of(ct: &Path) -> Result<String> {
     Ok(id)
 }
 
+/// A case that was read from this machine.
+struct Here {
+    image: NiftiImage,
+    case: Case,
+    sources: Vec<SourceFile>,
+    warnings: Vec<String>,
+}
+
 impl ScanSource {
     /// Reads the scan and organs out of its labels.
     ///
     /// # Errors
     /// As [`CaseSource::load`]; and when organs are asked for and there are no labels.
     pub fn load(&self, organs: &[OrganSpec]) -> Result<LoadedCase> {
+        let (scan, labels) = self.fetch()?;
+        let here = Self {
+            id: self.id.clone(),
+            ct: scan.path().into(),
+            labels: labels.as_ref().map(|labels| labels.path().into()),
+        };
+        let loaded = here.load_here(organs).map_err(|error| {
+            let error = scan.explain(error);
+            labels.iter().fold(error, |error, labels| labels.explain(error))
+        })?;
+        let Here { image, case, sources, warnings } = loaded;
+        Ok(LoadedCase { image, case, sources, warnings, scan })
+    }
+
+    /// The scan and its labels on this machine.
+    fn fetch(&self) -> Result<(Local, Option<Local>)> {
+        Ok((fetch(&self.ct)?, self.labels.as_deref().map(fetch).transpose()?))
+    }
+
+    fn load_here(&self, organs: &[OrganSpec]) -> Result<Here> {
         let image = read_scan(&self.ct)?;
         let ct = image.to_volume()?;
         let warnings: Vec<String> = hu_warning(&ct).into_iter().collect();
@@ -123,7 +153,7 @@ impl ScanSource {
             sources.push(source("labels", file)?);
         }
         let case = Case { id: self.id.clone(), ct, hu_step: image.step_hu(), organs };
-        Ok(LoadedCase { image, case, sources, warnings })
+        Ok(Here { image, case, sources, warnings })
     }
 
     /// The files of `sources`, as they are now: what [`ScanSource::load`] would find if the same files were chosen.
@@ -131,8 +161,10 @@ impl ScanSource {
     /// # Errors
     /// When one is gone or cannot be read.
     pub fn hash_again(&self, sources: &[SourceFile]) -> Result<Vec<SourceFile>> {
-        let now = |s: &SourceFile| match (s.role.as_str(), &self.labels) {
-            ("ct", _) => source("ct", &self.ct),
+        let (scan, labels) = self.fetch()?;
+        let labels = labels.as_ref().map(Local::path);
+        let now = |s: &SourceFile| match (s.role.as_str(), labels) {
+            ("ct", _) => source("ct", scan.path()),
             (_, Some(labels)) if labels.is_dir() => source("labels", &labels.join(&s.file)),
             (_, Some(labels)) => source("labels", labels),
             (role, None) => Ok(SourceFile { role: role.into(), file: String::new(), sha256: String::new() }),

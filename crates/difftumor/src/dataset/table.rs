@@ -1,6 +1,7 @@
 //! `cases.csv`: one case a line, columns `id`, `ct`, (where they are needed) `labels`, and maybe `patient`, in any order.
 use super::{CaseSource, ScanSource, check_id};
 use crate::error::{Error, Result};
+use crate::objects::{fetch, join};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -10,8 +11,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<CaseSource>> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let case = |Row { values: [id, ct, labels], patient }: Row<3>| CaseSource {
         id,
-        ct: folder.join(ct),
-        labels: folder.join(labels),
+        ct: join(folder, &ct),
+        labels: join(folder, &labels),
         patient,
     };
     Ok(rows.map(case).collect())
@@ -22,7 +23,7 @@ pub(super) fn read_scans(path: &Path) -> Result<Vec<ScanSource>> {
     let rows = rows(path, ["id", "ct"])?.into_iter();
     let folder = path.parent().unwrap_or(Path::new(""));
     Ok(rows
-        .map(|Row { values: [id, ct], .. }| ScanSource { id, ct: folder.join(ct), labels: None })
+        .map(|Row { values: [id, ct], .. }| ScanSource { id, ct: join(folder, &ct), labels: None })
         .collect())
 }
 
@@ -36,7 +37,8 @@ struct Row<const N: usize> {
 
 /// The lines of a table with these columns, the first of which is the id.
 fn rows<const N: usize>(path: &Path, columns: [&str; N]) -> Result<Vec<Row<N>>> {
-    let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
+    let local = fetch(path)?;
+    let file = std::fs::File::open(local.path()).map_err(Error::io(path, "read"))?;
     let hint = format!(
         "the first line must name the columns {}; paths are relative to this file",
         columns.join(", ")

@@ -1,6 +1,8 @@
 //! The output folder: filled under a name of its own, then renamed.
 use crate::error::{Error, Result};
+use crate::objects;
 use crate::run::{put_in_place, temporary_for};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -22,7 +24,10 @@ impl Output {
         // `.` has no parent to rename in; the canonical path has.
         let out = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
         require_free(&out, files, replace)?;
-        let temporary = temporary_for(&out)?;
+        let temporary = match objects::is_url(&out) {
+            true => tempfile::tempdir().map_err(Error::io(std::env::temp_dir(), "create a folder in"))?,
+            false => temporary_for(&out)?,
+        };
         Ok(Self { out, files, replace, temporary })
     }
 
@@ -38,7 +43,12 @@ impl Output {
     pub(super) fn finish(self) -> Result<()> {
         let Self { out, files, replace, temporary } = self;
         require_free(&out, files, replace)?;
-        put_in_place(temporary.path(), &out)
+        if !objects::is_url(&out) {
+            return put_in_place(temporary.path(), &out);
+        }
+        // The first file is the one that others look for: while it is missing, there are no figures.
+        objects::delete_below(&out)?;
+        objects::upload_folder(temporary.path(), &out, files[0])
     }
 }
 
@@ -46,13 +56,13 @@ impl Output {
 /// When there is a file, or a folder with something that must stay: anything at all, or with `replace` anything else than this
 /// program's figures.
 fn require_free(out: &Path, files: Files, replace: bool) -> Result<()> {
-    let entries = match std::fs::read_dir(out) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(Error::io(out, "write to the folder"))?,
+    let names: Vec<OsString> = match objects::is_url(out) {
+        true => objects::names_below(out)?.into_iter().map(OsString::from).collect(),
+        false if !out.exists() => vec![],
+        false => objects::entries(out)?.iter().filter_map(|e| Some(e.path.file_name()?.into())).collect(),
     };
     let exists = |problem| Err(Error::Exists { path: out.into(), problem });
-    for entry in entries {
-        let name = entry.map_err(Error::io(out, "read"))?.file_name();
+    for name in names {
         if !files.iter().any(|file| name == *file) {
             return exists(
                 "the folder holds something that is not of an evaluation and is never replaced; name another --out",

@@ -15,6 +15,7 @@ use crate::batch::also::{self, Content};
 use crate::batch::{Also, Existing, OutputRecord, Status, Target, require_same, write_json};
 use crate::dataset::{LoadedCase, ScanSource, Scans, SourceFile};
 use crate::error::{Error, Result, caught};
+use crate::objects;
 use difftumor_ct::io::nifti::NiftiImage;
 use difftumor_ct::label::OrganSpec;
 use serde::{Deserialize, Serialize};
@@ -167,7 +168,7 @@ pub fn run(
     if batch.existing == Existing::Refuse {
         tasks.iter().try_for_each(|(_, target)| target.require_free())?;
     }
-    if !scans.single {
+    if !scans.single && !objects::is_url(&batch.out) {
         std::fs::create_dir_all(&batch.out).map_err(Error::io(&batch.out, "create"))?;
     }
     let mut cases: Vec<ScanReport> = scans.unusable.iter().map(|(id, e)| ScanReport::failed(id, e)).collect();
@@ -216,7 +217,7 @@ impl Task<'_> {
             return Ok((Status::Skipped, record));
         }
         let organs: Vec<OrganSpec> = self.batch.organ.iter().cloned().collect();
-        let LoadedCase { image, mut case, sources, warnings } = self.source.load(&organs)?;
+        let LoadedCase { image, mut case, sources, warnings, scan } = self.source.load(&organs)?;
         let organ = case.organs.pop().map(|organ| organ.with_lesions());
         let windows = |done, all| (watch.windows)(&self.source.id, done, all);
         let segmentation = self.segmenter.segment(case.ct, organ.as_ref(), self.options, &windows)?;
@@ -225,7 +226,7 @@ impl Task<'_> {
             let mut files = write_images(folder, &image, &segmentation)?;
             let (names, labels) = (self.label_names(), &segmentation.labels);
             let content =
-                Content { id: &self.source.id, source: &self.source.ct, ct: None, labels, names: &names };
+                Content { id: &self.source.id, source: scan.path(), ct: None, labels, names: &names };
             files.extend(also::write(&self.batch.also, folder, &content)?);
             Ok(ScanRecord {
                 case: self.source.id.clone(),

@@ -1,6 +1,7 @@
 //! Evaluations as they were written.
 use crate::error::{Error, Result};
 use crate::evaluate::segmentation::{CaseFigures, Evaluation, LESIONS, SUMMARY, Settings};
+use crate::objects::fetch;
 use difftumor_ct::metrics::detection::Stage;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -113,11 +114,12 @@ type Lesions = BTreeMap<String, BTreeMap<u32, Lesion>>;
 
 fn read(folder: &Path) -> Result<(Evaluation, Lesions)> {
     let path = folder.join(SUMMARY);
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
+    let text = std::fs::read_to_string(fetch(&path)?.path()).map_err(Error::io(&path, "read"))?;
     let evaluation = serde_json::from_str(&text)
         .map_err(|e| Error::format(&path, "figures", "those of an evaluation", e.to_string(), HINT))?;
     let path = folder.join(LESIONS);
-    let file = std::fs::File::open(&path).map_err(Error::io(&path, "read"))?;
+    let local = fetch(&path)?;
+    let file = std::fs::File::open(local.path()).map_err(Error::io(&path, "read"))?;
     let mut lesions = Lesions::new();
     for line in csv::Reader::from_reader(file).deserialize() {
         let lesion: Lesion =

@@ -3,6 +3,7 @@ use super::Options;
 use super::predictions::Predictions;
 use crate::dataset::CaseSource;
 use crate::error::{Error, Result};
+use crate::objects::fetch;
 use difftumor_ct::io::nifti::NiftiImage;
 use difftumor_ct::label::{Census, LabelFile, LabelMap, LabelRoles, OrganSpec};
 use difftumor_ct::metrics::detection::{Detection, Stage};
@@ -83,7 +84,9 @@ pub(super) fn measure(
         CaseFigures { organ, tumor, tumor_voxels_outside_organ: outside, tumors: Tumors::of(&detection) };
     if let Some(froc) = froc {
         let path = predictions.probability_of(&source.id)?;
-        let probability = NiftiImage::read(&path)?.to_volume()?;
+        let local = fetch(&path)?;
+        let probability = NiftiImage::read(local.path()).and_then(|image| image.to_volume());
+        let probability = probability.map_err(|e| local.explain(e.into()))?;
         let organ = (!options.anywhere).then_some(&truth.organ);
         froc.add(&truth.tumor, &probability, organ, &options.detection).map_err(|e| match e {
             difftumor_ct::Error::Argument { what, expected, found } => {
@@ -110,9 +113,11 @@ impl Parts {
         prediction: &Path,
         options: &Options,
     ) -> Result<(Self, Self, usize)> {
-        let truth = Self::of_truth(&source.labels, &options.organ)?;
-        let name = source.labels.display().to_string();
-        let mut predicted = Self::of_prediction(prediction, options, (&truth.organ.grid(), &name))?;
+        let labels = fetch(&source.labels)?;
+        let truth = Self::of_truth(labels.path(), &options.organ).map_err(|e| labels.explain(e))?;
+        let (name, prediction) = (source.labels.display().to_string(), fetch(prediction)?);
+        let mut predicted = Self::of_prediction(prediction.path(), options, (&truth.organ.grid(), &name))
+            .map_err(|e| prediction.explain(e))?;
         let mut outside = 0;
         Zip::from(&mut predicted.tumor.data).and(&truth.organ.data).for_each(|tumor, organ| {
             outside += usize::from(*tumor && !organ);

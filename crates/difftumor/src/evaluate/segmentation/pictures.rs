@@ -4,6 +4,7 @@ use super::case::Parts;
 use super::predictions::Predictions;
 use crate::dataset::CaseSource;
 use crate::error::Result;
+use crate::objects::fetch;
 use crate::preview::canvas::{Canvas, Rgb};
 use crate::preview::view::{AXIAL, PANEL_PX, View};
 use difftumor_ct::io::read_scan;
@@ -103,7 +104,7 @@ struct Shown {
 
 impl Shown {
     fn read(source: &CaseSource, predictions: &Predictions, options: &Options) -> Result<Self> {
-        let ct = read_scan(&source.ct)?.to_volume()?;
+        let ct = read_scan(fetch(&source.ct)?.path())?.to_volume()?;
         let (truth, prediction, _) = Parts::both(source, &predictions.of(&source.id)?, options)?;
         Ok(Self { ct, truth: one(&truth.tumor), prediction: one(&prediction.tumor) })
     }

@@ -1,6 +1,7 @@
 //! Which file is the prediction of which case.
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::objects::{self, Entry};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -26,11 +27,10 @@ impl Predictions {
         let ids: BTreeSet<&str> = dataset.cases.iter().map(|case| case.id.as_str()).chain(unusable).collect();
         let single = ids.len() == 1;
         let mut without_case = BTreeSet::new();
-        for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read"))? {
-            let path = entry.map_err(Error::io(folder, "read"))?.path();
-            if let Some(id) = id_of(&path)
+        for entry in objects::entries(folder)? {
+            if let Some(id) = id_of(&entry)?
                 && !ids.contains(id.as_str())
-                && !(single && path.ends_with(LABELS))
+                && !(single && entry.path.ends_with(LABELS))
             {
                 without_case.insert(id);
             }
@@ -64,8 +64,12 @@ impl Predictions {
     }
 
     fn one_of(&self, id: &str, what: &str, names: &[String], missing: &str) -> Result<PathBuf> {
-        let found: Vec<&str> =
-            names.iter().map(String::as_str).filter(|name| self.folder.join(name).is_file()).collect();
+        let mut found = vec![];
+        for name in names {
+            if objects::is_file(&self.folder.join(name))? {
+                found.push(name.as_str());
+            }
+        }
         let problem = |found: &str, hint: &str| {
             let expected = format!("one of {}", names.join(", "));
             Err(Error::format(&self.folder, format!("{what} of '{id}'"), expected, found, hint))
@@ -79,16 +83,16 @@ impl Predictions {
 }
 
 /// The id of a folder with labels, or of a label file; `None` for anything else.
-fn id_of(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_string_lossy().into_owned();
+fn id_of(entry: &Entry) -> Result<Option<String>> {
+    let name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if name.ends_with(PROBABILITY) {
-        return None;
+        return Ok(None);
     }
-    let stem = match path.is_dir() {
-        true => path.join(LABELS).is_file().then_some(name.as_str()),
+    let stem = match entry.is_folder {
+        true => objects::is_file(&entry.path.join(LABELS))?.then_some(name.as_str()),
         false => [".nii.gz", ".nii"].into_iter().find_map(|extension| name.strip_suffix(extension)),
     };
-    stem.filter(|stem| !stem.starts_with('.')).map(String::from)
+    Ok(stem.filter(|stem| !stem.starts_with('.')).map(String::from))
 }
 
 #[cfg(test)]
