@@ -44,8 +44,9 @@ fn main() {
     let site = OrganSite::new(&organ, "liver").unwrap();
     for longest_mm in [8.0, 15.0, 30.0, 60.0] {
         time(&format!("default mask of {longest_mm} mm: shape and place"), 20, |mut draws| {
-            let shape =
-                draw_shape(&KitsShape::with_longest_axis(longest_mm, &mut draws), 1.0, &mut draws).unwrap();
+            let shape = draw_shape(&KitsShape::with_longest_axis(longest_mm, &mut draws), 1.0, &mut draws)
+                .unwrap()
+                .mask;
             black_box(site.fit(&shape, &none, &FitOptions::default(), &mut draws));
         });
     }
@@ -60,7 +61,7 @@ fn main() {
     for longest_mm in [15.0, 60.0] {
         let mut draws = Stream::new(1, 0, "tumor", 0);
         let shape =
-            draw_shape(&KitsShape::with_longest_axis(longest_mm, &mut draws), 1.0, &mut draws).unwrap();
+            draw_shape(&KitsShape::with_longest_axis(longest_mm, &mut draws), 1.0, &mut draws).unwrap().mask;
         let tumor = site.fit(&shape, &none, &FitOptions::default(), &mut draws).unwrap();
         time(&format!("hand-crafted insertion, {longest_mm} mm"), 20, |mut draws| {
             insert_tumor(&mut volume, &organ, &tumor, &HandcraftedOptions::default(), &mut draws);

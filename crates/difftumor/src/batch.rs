@@ -1,12 +1,14 @@
 //! Stage 3 over many cases: every case × copy is one output folder, made independently of all others.
 //!
 //! ```text
-//! OUT/              one scan, one copy: the files themselves; else a folder ID or ID_001, ID_002, … for each output
+//! OUT/              one scan, one copy: the files themselves; else a folder ID or ID_001, ID_002, … for each output; of a growth
+//!                   series one for each size: ID_005mm, ID_012.5mm, ID_001_005mm, …
 //!   ct.nii.gz       the scan with tumors: the input's header and, outside of the blend zone, its bytes
 //!   labels.nii.gz   the organs 1, 2, … and all tumors as the next value
 //!   tumors.nii.gz   the new tumors by number
 //!   record.json     what was done (record.rs)
 //!   preview.png     on demand
+//!   healthy_ct.nii.gz, healthy_labels.nii.gz    on demand: the scan and its organs as they were
 //!   dicom/, labels.dcm, labels.seg.nrrd    on demand (also.rs)
 //! ```
 //!
@@ -31,7 +33,7 @@ use crate::error::{Error, Result, caught};
 use crate::objects;
 use crate::preview;
 use crate::shard::Shard;
-use crate::synthesis::{Synthesis, Synthesizer};
+use crate::synthesis::{Synthesis, SynthesisOptions, Synthesizer};
 use difftumor_ct::label::OrganSpec;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ use std::time::Instant;
 
 /// Name of the picture in an output's folder.
 const PREVIEW: &str = "preview.png";
+/// The scan and its labels as they were, in an output's folder.
+const HEALTHY: [&str; 2] = ["healthy_ct.nii.gz", "healthy_labels.nii.gz"];
 
 /// What to do with outputs that are there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +57,7 @@ pub enum Existing {
     Replace,
 }
 
-/// How a batch is run. Nothing here but `organs`, `copies`, `preview` and `device` changes what is in an output.
+/// How a batch is run. Nothing here but `organs`, `copies`, `preview`, `pair`, `also` and `device` changes what is in an output.
 #[derive(Debug, Clone)]
 pub struct BatchOptions {
     /// The output folder.
@@ -70,6 +74,8 @@ pub struct BatchOptions {
     pub existing: Existing,
     /// Also write a picture of each output.
     pub preview: bool,
+    /// Also keep the scan and its labels as they were, beside those with tumors.
+    pub pair: bool,
     /// Further files of each output, each kind once.
     pub also: Vec<Also>,
     /// The device's name, for records: devices round differently.
@@ -80,6 +86,8 @@ pub struct BatchOptions {
 struct Task<'a> {
     source: &'a CaseSource,
     copy: u64,
+    /// Size of a growth series.
+    grown_to_mm: Option<f64>,
     target: Target,
 }
 
@@ -103,31 +111,43 @@ impl BatchOptions {
     }
 
     /// Whether there is one output, which goes right into the output folder.
-    fn is_single(&self, dataset: &Dataset) -> bool {
-        dataset.single && self.copies == 1
+    fn is_single(&self, dataset: &Dataset, synthesis: &SynthesisOptions) -> bool {
+        dataset.single && self.copies == 1 && synthesis.growth_mm.is_empty()
     }
 
-    /// The outputs of this shard, in order of case id and copy.
-    fn tasks<'a>(&self, dataset: &'a Dataset) -> Vec<Task<'a>> {
-        let all = dataset.cases.iter().flat_map(|source| (1..=self.copies).map(move |copy| (source, copy)));
+    /// The outputs of this shard, in order of case id, copy and size.
+    fn tasks<'a>(&self, dataset: &'a Dataset, synthesis: &SynthesisOptions) -> Vec<Task<'a>> {
+        let sizes: Vec<Option<f64>> = match &synthesis.growth_mm[..] {
+            [] => vec![None],
+            series => series.iter().copied().map(Some).collect(),
+        };
+        let copies =
+            dataset.cases.iter().flat_map(|source| (1..=self.copies).map(move |copy| (source, copy)));
+        let all = copies.flat_map(|(source, copy)| sizes.iter().map(move |size| (source, copy, *size)));
         let mine = |i: usize| self.shard.is_none_or(|s| s.has(i));
         all.enumerate()
             .filter(|(i, _)| mine(*i))
-            .map(|(_, (source, copy))| {
-                let folder = match self.copies {
-                    _ if self.is_single(dataset) => self.out.clone(),
-                    1 => self.out.join(&source.id),
-                    _ => self.out.join(format!("{}_{copy:03}", source.id)),
+            .map(|(_, (source, copy, grown_to_mm))| {
+                let copied = if self.copies > 1 { format!("_{copy:03}") } else { String::new() };
+                let grown = grown_to_mm.map_or(String::new(), size_in_name);
+                let folder = match self.is_single(dataset, synthesis) {
+                    true => self.out.clone(),
+                    false => self.out.join(format!("{}{copied}{grown}", source.id)),
                 };
-                Task { source, copy, target: Target::new(folder) }
+                Task { source, copy, grown_to_mm, target: Target::new(folder) }
             })
             .collect()
     }
 }
 
+/// `_005mm`: names sort as the sizes do.
+fn size_in_name(longest_mm: f64) -> String {
+    if longest_mm.fract() == 0.0 { format!("_{longest_mm:03}mm") } else { format!("_{longest_mm:05.1}mm") }
+}
+
 /// Number of outputs that [`run`] makes or skips, for a progress bar.
-pub fn outputs(dataset: &Dataset, options: &BatchOptions) -> usize {
-    options.tasks(dataset).len() + dataset.unusable.len()
+pub fn outputs(dataset: &Dataset, options: &BatchOptions, synthesis: &SynthesisOptions) -> usize {
+    options.tasks(dataset, synthesis).len() + dataset.unusable.len()
 }
 
 /// Makes the outputs. `watch` is called with each one that is settled, from any thread. A case that fails is told in
@@ -146,11 +166,11 @@ pub fn run(
     options.check()?;
     synthesizer.options.check(&synthesizer.generator)?;
     let settings = Settings::new(synthesizer, options);
-    let tasks = options.tasks(&dataset);
+    let tasks = options.tasks(&dataset, &synthesizer.options);
     if options.existing == Existing::Refuse {
         tasks.iter().try_for_each(|task| task.target.require_free())?;
     }
-    if !options.is_single(&dataset) && !objects::is_url(&options.out) {
+    if !options.is_single(&dataset, &synthesizer.options) && !objects::is_url(&options.out) {
         std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out, "create"))?;
     }
     let settled = Mutex::new(vec![]);
@@ -205,11 +225,16 @@ impl Task<'_> {
         if options.existing == Existing::Resume
             && let Some(record) = self.target.finished::<CaseRecord>()?
         {
-            record.require_same(self.source, self.copy, settings, self.target.folder())?;
+            record.require_same(
+                self.source,
+                (self.copy, self.grown_to_mm),
+                settings,
+                self.target.folder(),
+            )?;
             return Ok((Status::Skipped, record));
         }
         let loaded = self.source.load(&options.organs)?;
-        let synthesis = synthesizer.synthesize(&loaded.case, self.copy)?;
+        let synthesis = synthesizer.synthesize_grown(&loaded.case, self.copy, self.grown_to_mm)?;
         for lost in &synthesis.not_placed {
             tracing::warn!("case '{}', copy {}: {lost}", self.source.id, self.copy);
         }
@@ -240,11 +265,15 @@ impl Task<'_> {
         let names = synthesis.case.label_names().into_iter().collect();
         // As it is stored: what a reader of ct.nii.gz sees.
         let stored = if settings.also.contains(&Also::Dicom) { Some(ct.to_volume()?) } else { None };
-        let images = [
+        let mut images = vec![
             ("ct.nii.gz", ct),
             ("labels.nii.gz", image.with_labels(&labels)),
             ("tumors.nii.gz", image.with_labels(&synthesis.instances)),
         ];
+        if settings.pair {
+            let [ct, labels] = HEALTHY;
+            images.extend([(ct, image.clone()), (labels, image.with_labels(&case.labels()))]);
+        }
         let mut files = vec![];
         for (name, image) in images {
             image.write(folder.join(name))?;
@@ -265,6 +294,7 @@ impl Task<'_> {
         Ok(CaseRecord {
             case: case.id.clone(),
             copy: self.copy,
+            grown_to_mm: self.grown_to_mm,
             settings: settings.clone(),
             sources: sources.clone(),
             files,

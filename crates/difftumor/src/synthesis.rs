@@ -5,18 +5,21 @@
 //! input's grid and full HU range, and voxels outside of the blend zone are bit-identical.
 mod contrast;
 mod grain;
+mod growth;
 mod improved;
 mod landing;
 mod model;
 mod options;
+mod painting;
 mod paper;
+mod proposal;
 mod record;
 mod site;
 mod visibility;
 
-pub use improved::name as size_name;
 pub use model::DiffusionModel;
 pub use options::{CROP_VOX, LONGEST_AXIS_MM, Preset, SizeChoice, SynthesisOptions};
+pub use proposal::name as size_name;
 pub use record::{HuRecord, TumorRecord};
 
 use crate::error::Result;
@@ -109,13 +112,39 @@ pub struct Synthesis {
     pub not_placed: Vec<String>,
 }
 
+/// What is to be done to an organ.
+struct Task<'a> {
+    /// Before any tumor.
+    case: &'a Case,
+    organ: usize,
+    copy: u64,
+    /// Size of the growth series.
+    grown_to_mm: Option<f64>,
+}
+
 impl Synthesizer {
     /// Puts tumors into every organ of the case. `copy` tells apart several syntheses of one case; every number drawn
     /// follows from (seed, copy, case id, tumor), so neither threads nor order matter.
     ///
     /// # Errors
     /// When an organ is empty, no tumor at all finds a place, or the options cannot be met by the method.
+    ///
+    /// Of a growth series it gives the last size.
     pub fn synthesize(&self, case: &Case, copy: u64) -> Result<Synthesis> {
+        self.synthesize_grown(case, copy, self.options.growth_mm.last().copied())
+    }
+
+    /// The same with the tumors at one size of [`SynthesisOptions::growth_mm`]: all sizes of a copy are of the same tumors.
+    ///
+    /// # Errors
+    /// As [`Self::synthesize`].
+    ///
+    /// # Panics
+    /// When the series has no such size.
+    pub fn synthesize_grown(&self, case: &Case, copy: u64, grown_to_mm: Option<f64>) -> Result<Synthesis> {
+        let series = &self.options.growth_mm;
+        let known = grown_to_mm.map_or(series.is_empty(), |size| series.contains(&size));
+        assert!(known, "{grown_to_mm:?} of the series {series:?}");
         self.options.check(&self.generator)?;
         let mut state = Synthesis {
             case: case.clone(),
@@ -127,7 +156,9 @@ impl Synthesizer {
         for organ in 0..case.organs.len() {
             match self.options.preset {
                 Preset::Paper => paper::fill_organ(self, &mut state, organ, copy)?,
-                Preset::Default => improved::fill_organ(self, &mut state, organ, copy)?,
+                Preset::Default => {
+                    improved::fill_organ(self, &mut state, &Task { case, organ, copy, grown_to_mm })?
+                }
             }
         }
         if state.records.is_empty() {

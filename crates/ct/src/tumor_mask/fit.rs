@@ -104,6 +104,20 @@ impl<'a> OrganSite<'a> {
         options: &FitOptions,
         draws: &mut impl Draws,
     ) -> Option<PlacedMask> {
+        Some(self.fit_from(shape, occupied, options, draws)?.0)
+    }
+
+    /// As [`Self::fit`]; gives also the index in the image of the first voxel of `shape`'s array, which may lie outside.
+    ///
+    /// # Panics
+    /// When `occupied` has another shape than the organ.
+    pub fn fit_from(
+        &self,
+        shape: &Array3<bool>,
+        occupied: &Array3<bool>,
+        options: &FitOptions,
+        draws: &mut impl Draws,
+    ) -> Option<(PlacedMask, [i64; 3])> {
         assert_eq!(self.organ.dim(), occupied.dim(), "organ and occupied voxels");
         let (_, ny, nz) = self.organ.dim();
         let half = <[usize; 3]>::from(shape.dim()).map(|n| n / 2);
@@ -125,7 +139,7 @@ impl<'a> OrganSite<'a> {
                 && principal_axes_mm(&rest.mask, [1.0; 3])
                     .is_some_and(|a| a[2] >= options.min_axis_ratio * a[0]);
             if keeps_its_form && !touches(&rest, occupied, options.gap_vox) {
-                return Some(rest);
+                return Some((rest, low));
             }
         }
         None
@@ -153,8 +167,8 @@ impl<'a> OrganSite<'a> {
         true
     }
 
-    /// The largest connected part of the shape inside the organ.
-    fn clip(&self, shape: &Array3<bool>, low: [i64; 3]) -> PlacedMask {
+    /// The largest connected part inside the organ of a shape whose array begins at `low`; empty if there is none.
+    pub fn clip(&self, shape: &Array3<bool>, low: [i64; 3]) -> PlacedMask {
         let inside = Array3::from_shape_fn(shape.dim(), |(x, y, z)| {
             let p = [low[0] + x as i64, low[1] + y as i64, low[2] + z as i64].map(|i| i as usize);
             shape[[x, y, z]] && self.organ.get(p).is_some_and(|o| *o)
@@ -219,7 +233,8 @@ mod tests {
         let mut placed = 0;
         for tumor in 0..8 {
             let mut draws = Stream::new(1, 0, "apart", tumor);
-            let shape = draw_shape(&KitsShape::with_longest_axis(14.0, &mut draws), 1.0, &mut draws).unwrap();
+            let shape =
+                draw_shape(&KitsShape::with_longest_axis(14.0, &mut draws), 1.0, &mut draws).unwrap().mask;
             let Some(found) = site.fit(&shape, &occupied, &options, &mut draws) else { continue };
             placed += 1;
             let before = occupied.clone();

@@ -118,12 +118,21 @@ fn cholesky(m: [[f64; 3]; 3]) -> [[f64; 3]; 3] {
     l
 }
 
-/// Draws a lumpy tumor whose moment-equivalent ellipsoid is `ellipsoid`, on a grid of isotropic voxels. The result is
-/// cut to the tumor's bounding box, `[x, y, z]`.
+/// A tumor's voxels, cut to its bounding box.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    /// The box, `[x, y, z]`.
+    pub mask: Array3<bool>,
+    /// The voxel of the box in whose middle the tumor's centre lies. Tumors of equal draws and proportions are the same body,
+    /// larger or smaller around that point.
+    pub centre_vox: [i64; 3],
+}
+
+/// Draws a lumpy tumor whose moment-equivalent ellipsoid is `ellipsoid`, on a grid of isotropic voxels.
 ///
 /// # Errors
 /// [`Error::Argument`] when the longest axis is not between 0 and 400 voxels.
-pub fn draw_shape(ellipsoid: &EllipsoidMm, voxel_mm: f64, draws: &mut impl Draws) -> Result<Array3<bool>> {
+pub fn draw_shape(ellipsoid: &EllipsoidMm, voxel_mm: f64, draws: &mut impl Draws) -> Result<Shape> {
     let longest_vox = ellipsoid.axes_mm[0] / voxel_mm;
     if !(longest_vox > 0.0 && longest_vox <= LARGEST_VOX) {
         return Err(Error::Argument {
@@ -158,9 +167,14 @@ pub fn draw_shape(ellipsoid: &EllipsoidMm, voxel_mm: f64, draws: &mut impl Draws
         }
     });
     // A tumor far below one voxel can miss every voxel centre; it then is the one voxel in which it lies.
-    let Some(b) = bounds(&mask) else { return Ok(Array3::from_elem((1, 1, 1), true)) };
+    let Some(b) = bounds(&mask) else {
+        return Ok(Shape { mask: Array3::from_elem((1, 1, 1), true), centre_vox: [0; 3] });
+    };
     let [(x0, x1), (y0, y1), (z0, z1)] = b;
-    Ok(mask.slice(s![x0..=x1, y0..=y1, z0..=z1]).to_owned())
+    Ok(Shape {
+        mask: mask.slice(s![x0..=x1, y0..=y1, z0..=z1]).to_owned(),
+        centre_vox: std::array::from_fn(|a| half[a] as i64 - b[a].0 as i64),
+    })
 }
 
 fn norm(v: [f64; 3]) -> f64 {
@@ -193,6 +207,31 @@ mod tests {
     use crate::draws::Stream;
     use crate::measure::measure;
 
+    /// Bodies of equal draws lie inside of each other when their centres are put together.
+    #[test]
+    fn equal_draws_give_the_same_body_at_every_size() {
+        for seed in 0..10 {
+            let mut draws = Stream::new(seed, 0, "growth", 0);
+            let largest = KitsShape::with_longest_axis(24.0, &mut draws);
+            let of = |longest_mm: f64| {
+                let axes_mm = largest.axes_mm.map(|axis| axis * longest_mm / 24.0);
+                draw_shape(&EllipsoidMm { axes_mm, ..largest }, 1.0, &mut draws.clone()).unwrap()
+            };
+            let (small, large) = (of(12.0), of(24.0));
+            let mut outside = 0;
+            for (at, _) in small.mask.indexed_iter().filter(|(_, v)| **v) {
+                let at = <[usize; 3]>::from(at);
+                let p: [i64; 3] =
+                    std::array::from_fn(|a| at[a] as i64 - small.centre_vox[a] + large.centre_vox[a]);
+                outside += usize::from(large.mask.get(p.map(|i| i as usize)) != Some(&true));
+            }
+            assert_eq!(outside, 0, "seed {seed}");
+            // Half as long, an eighth of the volume, up to what rounding to voxels does to 12 mm.
+            let voxels = |shape: &Shape| shape.mask.iter().filter(|v| **v).count() as f64;
+            assert!((voxels(&large) / voxels(&small) - 8.0).abs() < 0.6, "seed {seed}");
+        }
+    }
+
     #[test]
     fn the_rasterised_tumor_has_the_axes_asked_for() {
         // Longest axis within 15 % down to 5 mm; a few voxels across leave that much to rounding, more leave less. The
@@ -201,7 +240,7 @@ mod tests {
             for tumor in 0..if longest_mm > 50.0 { 3 } else { 25 } {
                 let mut draws = Stream::new(9, 0, "axes", tumor);
                 let asked = KitsShape::with_longest_axis(longest_mm, &mut draws);
-                let mask = draw_shape(&asked, 1.0, &mut draws).unwrap();
+                let mask = draw_shape(&asked, 1.0, &mut draws).unwrap().mask;
                 let found = measure(&mask, [1.0; 3]).unwrap().axes_mm;
                 let off = |a: usize| (found[a] - asked.axes_mm[a]).abs();
                 let fits =
@@ -228,7 +267,7 @@ mod tests {
         for voxel_mm in [0.7, 2.0] {
             let mut draws = Stream::new(10, 0, "voxels", 0);
             let asked = KitsShape::with_longest_axis(25.0, &mut draws);
-            let mask = draw_shape(&asked, voxel_mm, &mut draws).unwrap();
+            let mask = draw_shape(&asked, voxel_mm, &mut draws).unwrap().mask;
             let found = measure(&mask, [voxel_mm; 3]).unwrap().axes_mm[0];
             assert!((found / 25.0 - 1.0).abs() < 0.04, "{found}");
         }
@@ -240,7 +279,7 @@ mod tests {
             .map(|tumor| {
                 let mut draws = Stream::new(11, 0, "fill", tumor);
                 let asked = KitsShape::with_longest_axis(30.0, &mut draws);
-                let m = measure(&draw_shape(&asked, 1.0, &mut draws).unwrap(), [1.0; 3]).unwrap();
+                let m = measure(&draw_shape(&asked, 1.0, &mut draws).unwrap().mask, [1.0; 3]).unwrap();
                 m.equivalent_diameter_mm.powi(3) / m.axes_mm.iter().product::<f64>()
             })
             .collect();
@@ -258,6 +297,6 @@ mod tests {
         assert!(draw_shape(&e, 0.01, &mut draws).unwrap_err().to_string().contains("100 mm"));
         assert!(draw_shape(&e, f64::NAN, &mut draws).is_err());
         e = KitsShape::with_longest_axis(0.01, &mut draws);
-        assert_eq!(draw_shape(&e, 1.0, &mut draws).unwrap().iter().filter(|v| **v).count(), 1);
+        assert_eq!(draw_shape(&e, 1.0, &mut draws).unwrap().mask.iter().filter(|v| **v).count(), 1);
     }
 }

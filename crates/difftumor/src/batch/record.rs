@@ -23,6 +23,9 @@ pub struct Settings {
     pub method: String,
     /// Size class, `early`, `mixed`, or `A..B mm`.
     pub size: String,
+    /// Sizes of a growth series; empty if there is none.
+    #[serde(default)]
+    pub growth_mm: Vec<f64>,
     /// Smallest and largest number of tumors in each organ; none if the preset draws it.
     pub tumors: Option<(i64, i64)>,
     /// The one seed.
@@ -39,6 +42,9 @@ pub struct Settings {
     pub device: String,
     /// Whether a picture is written.
     pub preview: bool,
+    /// Whether the scan is kept as it was, too.
+    #[serde(default)]
+    pub pair: bool,
     /// Further files that are written.
     #[serde(default)]
     pub also: Vec<Also>,
@@ -74,6 +80,9 @@ pub struct CaseRecord {
     pub case: String,
     /// Which synthesis of the case, from 1.
     pub copy: u64,
+    /// Longest axis that its tumors have grown to, of a growth series.
+    #[serde(default)]
+    pub grown_to_mm: Option<f64>,
     /// What it was made with.
     pub settings: Settings,
     /// What it was made from.
@@ -99,7 +108,8 @@ pub struct CaseRecord {
 impl Settings {
     pub(super) fn new(synthesizer: &Synthesizer, batch: &BatchOptions) -> Self {
         // Taken apart by name, so that a new option cannot be forgotten here.
-        let SynthesisOptions { preset, size, tumors, seed, fit, min_contrast_hu } = &synthesizer.options;
+        let SynthesisOptions { preset, size, growth_mm, tumors, seed, fit, min_contrast_hu } =
+            &synthesizer.options;
         let FitOptions { min_inside, gap_vox, min_axis_ratio, tries } = *fit;
         let models = match &synthesizer.generator {
             Generator::Handcrafted => &[][..],
@@ -110,6 +120,7 @@ impl Settings {
             preset: preset.name().into(),
             method: synthesizer.generator.name().into(),
             size: size.to_string(),
+            growth_mm: growth_mm.clone(),
             tumors: *tumors,
             seed: *seed,
             organs: batch.organs.iter().map(ToString::to_string).collect(),
@@ -126,6 +137,7 @@ impl Settings {
                 .collect(),
             device: batch.device.clone(),
             preview: batch.preview,
+            pair: batch.pair,
             also: batch.also.clone(),
         }
     }
@@ -139,13 +151,14 @@ impl CaseRecord {
     pub(super) fn require_same(
         &self,
         source: &CaseSource,
-        copy: u64,
+        (copy, grown_to_mm): (u64, Option<f64>),
         settings: &Settings,
         folder: &Path,
     ) -> Result<()> {
         let now = Self {
             case: source.id.clone(),
             copy,
+            grown_to_mm,
             settings: settings.clone(),
             sources: source.hash_again(&self.sources)?,
             ..self.clone()

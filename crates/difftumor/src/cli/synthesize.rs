@@ -50,6 +50,9 @@ pub struct Arguments {
     /// Longest axis in mm instead, with the proportions of real tumors
     #[arg(long, value_name = "A[..B]", conflicts_with = "size")]
     diameter_mm: Option<String>,
+    /// The same tumors at several sizes, an output each: longest axes in mm, ascending
+    #[arg(long, value_name = "A,B[,..]mm", conflicts_with_all = ["size", "diameter_mm"])]
+    grow: Option<String>,
     /// Number of tumors in each organ [default: 1 to 3]
     #[arg(long, value_name = "N|A..B")]
     tumors: Option<String>,
@@ -84,6 +87,9 @@ pub struct Arguments {
     /// Also write a picture of each output (preview.png)
     #[arg(long)]
     preview: bool,
+    /// Also keep the scan and its labels as they were, beside those with tumors
+    #[arg(long)]
+    pair: bool,
     /// Also write: dicom (the scan as a CT series, marked as synthetic), seg (the labels as a DICOM segmentation of it), nrrd (the labels
     /// for 3D Slicer)
     #[arg(long, value_name = "KIND", num_args = 1.., value_delimiter = ',')]
@@ -167,7 +173,7 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
             Generator::Diffusion(models.iter().map(|dir| open(dir)).collect::<Result<_, _>>()?)
         }
     };
-    let bar = progress(batch::outputs(&dataset, &batch), bars);
+    let bar = progress(batch::outputs(&dataset, &batch, &options), bars);
     let watch = |case: &CaseReport| {
         tracing::info!("{}: {:?}, {} tumors, {:.1} s", case.case, case.status, case.tumors, case.seconds);
         bar.inc(1);
@@ -216,7 +222,12 @@ impl Arguments {
     }
 
     fn options(&self) -> anyhow::Result<SynthesisOptions> {
+        let growth_mm = self.growth_mm()?;
         let size = match (&self.diameter_mm, self.size) {
+            _ if !growth_mm.is_empty() => {
+                let largest = growth_mm.iter().copied().fold(0.0, f64::max);
+                SizeChoice::DiameterMm(DiameterRange::new(largest, largest).map_err(bad)?)
+            }
             (Some(text), _) => {
                 let (low, high) = range("diameter in mm", text)?;
                 SizeChoice::DiameterMm(DiameterRange::new(low, high).map_err(bad)?)
@@ -233,7 +244,24 @@ impl Arguments {
             PresetName::Paper => Preset::Paper,
         };
         let tumors = self.tumors.as_ref().map(|text| range("number of tumors", text)).transpose()?;
-        Ok(SynthesisOptions { preset, size, tumors, seed: self.seed, ..SynthesisOptions::default() })
+        Ok(SynthesisOptions {
+            preset,
+            size,
+            growth_mm,
+            tumors,
+            seed: self.seed,
+            ..SynthesisOptions::default()
+        })
+    }
+
+    /// `5,8,12mm`.
+    fn growth_mm(&self) -> anyhow::Result<Vec<f64>> {
+        let Some(text) = &self.grow else { return Ok(vec![]) };
+        let sizes = text.trim().strip_suffix("mm").unwrap_or(text).split(',').map(|size| size.trim().parse());
+        let expected = "lengths in mm with commas between, as 5,8,12,20mm";
+        sizes
+            .collect::<Result<Vec<f64>, _>>()
+            .map_err(|_| argument("growth series", expected, format!("'{text}'")).into())
     }
 
     fn batch(&self) -> anyhow::Result<BatchOptions> {
@@ -256,6 +284,7 @@ impl Arguments {
             shard,
             existing,
             preview: self.preview,
+            pair: self.pair,
             also: also(&self.also),
             device: self.device.clone(),
         })

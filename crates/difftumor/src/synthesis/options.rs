@@ -13,6 +13,9 @@ pub const CROP_VOX: usize = 96;
 /// Longest tumor axis that a diffusion model can paint: the crop less the reach of its blurred edge on both sides.
 pub const LONGEST_AXIS_MM: f64 = 80.0;
 
+/// Smallest tumor of a growth series: below, few would show.
+const LEAST_GROWN_MM: f64 = 3.0;
+
 /// Most tumors in one organ: numbers of all organs together must fit the 16 bits of `tumors.nii.gz`.
 const MOST_TUMORS: i64 = 500;
 
@@ -45,6 +48,9 @@ pub struct SynthesisOptions {
     pub preset: Preset,
     /// How large.
     pub size: SizeChoice,
+    /// Longest axes in mm of a growth series, ascending: the same tumors, in the same places and of the same texture, at each
+    /// of these sizes. Then `size` is the last of them. Empty for tumors of one size.
+    pub growth_mm: Vec<f64>,
     /// Number of tumors in each organ, both ends included; the paper preset draws it itself.
     pub tumors: Option<(i64, i64)>,
     /// The one seed.
@@ -61,6 +67,7 @@ impl Default for SynthesisOptions {
         Self {
             preset: Preset::Default,
             size: SizeChoice::Mixed,
+            growth_mm: vec![],
             tumors: None,
             seed: 0,
             fit: FitOptions::default(),
@@ -127,6 +134,7 @@ impl SynthesisOptions {
         let refuse = |what: &str, expected: String, found: String| {
             Err(difftumor_ct::Error::Argument { what: what.into(), expected, found }.into())
         };
+        self.check_growth()?;
         if let Some((low, high)) = self.tumors
             && (low < 1 || high < low || high > MOST_TUMORS)
         {
@@ -159,9 +167,49 @@ impl SynthesisOptions {
     }
 }
 
+impl SynthesisOptions {
+    fn check_growth(&self) -> Result<()> {
+        let Some(largest_mm) = self.growth_mm.last() else { return Ok(()) };
+        let ascending = self.growth_mm.windows(2).all(|pair| pair[0] < pair[1]);
+        let is_size = matches!(self.size, SizeChoice::DiameterMm(range) if [range.min_mm(), range.max_mm()] == [*largest_mm; 2]);
+        let expected = match () {
+            () if self.growth_mm.len() < 2 || !ascending || !(self.growth_mm[0] >= LEAST_GROWN_MM) => {
+                format!("two or more lengths in mm from {LEAST_GROWN_MM} on, each larger than the one before")
+            }
+            () if self.preset == Preset::Paper => "the default preset".into(),
+            () if !is_size => "a size that is the largest of them".into(),
+            () => return Ok(()),
+        };
+        let found = format!("{:?}, size {}", self.growth_mm, self.size);
+        Err(difftumor_ct::Error::Argument { what: "growth series".into(), expected, found }.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn growth_series_ascend() {
+        let check = |growth_mm: &[f64], preset| {
+            let largest = growth_mm.last().copied().unwrap_or(5.0);
+            let size = SizeChoice::DiameterMm(DiameterRange::new(largest, largest).unwrap());
+            let options =
+                SynthesisOptions { growth_mm: growth_mm.to_vec(), size, preset, ..Default::default() };
+            options.check(&Generator::Handcrafted).map_err(|e| e.to_string())
+        };
+        assert_eq!(check(&[], Preset::Default), Ok(()));
+        assert_eq!(check(&[5.0, 8.0, 12.0], Preset::Default), Ok(()));
+        for bad in [&[5.0][..], &[8.0, 5.0], &[5.0, 5.0], &[1.0, 5.0], &[f64::NAN, 5.0]] {
+            assert!(
+                check(bad, Preset::Default).unwrap_err().contains("larger than the one before"),
+                "{bad:?}"
+            );
+        }
+        assert!(check(&[5.0, 8.0], Preset::Paper).is_err());
+        let mixed = SynthesisOptions { growth_mm: vec![5.0, 8.0], ..Default::default() };
+        assert!(mixed.check(&Generator::Handcrafted).unwrap_err().to_string().contains("size mixed"));
+    }
 
     #[test]
     fn both_presets_draw_classes_with_the_papers_probabilities() {

@@ -1,9 +1,9 @@
 //! The published pipeline (spec/synthesis.md): a 96 mm crop, its own number of tumors, blur up to 4 voxels, labels
 //! whether visible or not, and the whole crop replaced in the pancreas. With the handcrafted method: Hu et al. 2023 on
 //! the whole organ (spec/hu2023.md).
-use super::improved::name;
 use super::landing::{LabelRule, Painted};
 use super::options::CROP_VOX;
+use super::proposal::name;
 use super::record::TumorRecord;
 use super::site::Site;
 use super::{DiffusionModel, Generator, Preset, SizeChoice, Synthesis, Synthesizer};

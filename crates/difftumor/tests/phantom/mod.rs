@@ -165,7 +165,7 @@ pub fn synthesize(files: &Files, out: &Path, more: &[&str]) -> (i32, String) {
     if !more.contains(&"--organ") {
         all.extend(["--organ", "liver=1"]);
     }
-    if !more.contains(&"--size") && !more.contains(&"--diameter-mm") {
+    if !["--size", "--diameter-mm", "--grow"].iter().any(|option| more.contains(option)) {
         all.extend(["--size", "small"]);
     }
     if !more.contains(&"--method") && !more.contains(&"--model") {
