@@ -1,5 +1,8 @@
 //! What tumors look like, real and synthetic ones alike: figures of each, and pictures side by side.
 pub mod appearance;
+pub mod radiomics;
 pub mod realism;
 pub mod sheet;
+pub mod similarity;
 pub(crate) mod texture;
+mod tumors;

@@ -2,9 +2,6 @@
 pub mod autoencoder;
 pub mod bounds;
 pub mod comparison;
-mod output;
-mod page;
-mod plots;
 pub mod segmentation;
 pub mod similarity;
 mod words;

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod nn;
 pub mod objects;
 pub mod preview;
+mod report;
 pub mod run;
 pub mod segmentation;
 pub mod shard;

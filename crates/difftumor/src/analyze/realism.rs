@@ -1,12 +1,11 @@
 //! Figures of all tumors of a dataset, and their ranges: to hold synthetic tumors against real ones.
 use super::appearance::{Appearance, Site, widest_slice};
 use super::sheet::{Panel, Sheet};
+use super::tumors::Tumors;
 use crate::dataset::{CaseSource, Dataset};
-use crate::error::{Error, Result, caught};
-use crate::index::{Annotation, LEAST_VOXELS};
+use crate::error::{Result, caught};
+use crate::index::Annotation;
 use difftumor_ct::Labels;
-use difftumor_ct::components::{Connectivity, components};
-use difftumor_ct::io::read_scan;
 use difftumor_ct::io::write_atomically;
 use ndarray::{Axis, s};
 use serde::Serialize;
@@ -111,30 +110,14 @@ fn case(
     annotation: &Annotation,
     mut sheet: Option<&mut Sheet>,
 ) -> Result<Vec<TumorFigures>> {
-    let ct = read_scan(&source.ct)?.to_volume()?;
-    let name = source.ct.display().to_string();
-    let (organ, tumor) = annotation.masks(&source.labels, (&ct.grid(), &name))?;
-    let Some(tumor) = tumor else { return Ok(vec![]) };
-    let found = components(&tumor.data, Connectivity::Faces);
-    let parts: Vec<_> = found.parts.iter().filter(|p| p.voxels >= LEAST_VOXELS).collect();
-    if parts.len() > usize::from(u16::MAX) {
-        let expected = format!("at most {} tumors", u16::MAX);
-        let hint = "check that this is the tumor's label";
-        return Err(Error::format(&source.labels, "tumor", expected, parts.len().to_string(), hint));
-    }
-    // Smaller components are no tumors, but no healthy tissue either.
-    let number_of = |label: u32| match parts.binary_search_by_key(&label, |p| p.label) {
-        Ok(i) => i as u16 + 1,
-        Err(_) if label > 0 => u16::MAX,
-        Err(_) => 0,
+    let Some(Tumors { ct, labels, bounds, organ }) = Tumors::read(source, annotation)? else {
+        return Ok(vec![]);
     };
-    let labels = Labels { data: found.labels().mapv(number_of), affine: tumor.affine };
     let site = Site { ct: &ct, tumors: &labels, organ: organ.as_ref().map(|o| &o.data) };
     let mut all = vec![];
-    for (i, part) in parts.iter().enumerate() {
+    for (i, b) in bounds.iter().enumerate() {
         let number = i as u16 + 1;
-        let Some(appearance) = site.measure(number, &part.bounds) else { continue };
-        let b = part.bounds;
+        let Some(appearance) = site.measure(number, b) else { continue };
         let mask = labels.data.slice(s![b.start[0]..b.end[0], b.start[1]..b.end[1], b.start[2]..b.end[2]]);
         let centre_mm = centre_mm(&labels, &mask.mapv(|l| l == number), b.start);
         if let Some(sheet) = sheet.as_deref_mut() {

@@ -15,8 +15,8 @@ mod tables;
 pub use pairs::{Pair, PairedMean, PairedShare};
 pub use read::Named;
 
-use super::output::Output;
-use super::page::REPORT;
+use crate::report::output::Output;
+use crate::report::page::REPORT;
 use super::segmentation::{CaseFigures, Settings, Summary};
 use crate::batch::write_json;
 use crate::error::{Error, Result};
@@ -80,7 +80,7 @@ pub fn run(evaluations: &[Named], out: &Path, replace: bool, bootstrap: Bootstra
     let comparison = compare(&methods, bootstrap)?;
     write_json(&output.folder().join(COMPARISON), &comparison)?;
     tables::write(output.folder(), &comparison)?;
-    super::page::write(output.folder(), &page::page(&comparison))?;
+    crate::report::page::write(output.folder(), &page::page(&comparison))?;
     output.finish()?;
     Ok(comparison)
 }

@@ -25,8 +25,8 @@ pub use case::{CaseFigures, MaskFigures, Tumors};
 pub use groups::{Group, Grouping, Groupings};
 pub use summary::{FoundShares, MaskMeans, Mean, PatientShares, Share, Summary};
 
-use super::output::Output;
-use super::page;
+use crate::report::output::Output;
+use crate::report::page;
 use crate::dataset::Dataset;
 use crate::dataset::metadata::Metadata;
 use crate::error::{Result, caught};

@@ -5,7 +5,7 @@ use super::summary::Summary;
 use super::{CaseReport, Evaluation};
 use crate::batch::write_json;
 use crate::error::{Error, Result};
-use crate::evaluate::page::REPORT;
+use crate::report::page::REPORT;
 use difftumor_ct::metrics::detection::{Detection, Extent, FindingRecord, LesionRecord, Stage};
 use std::fs::File;
 use std::path::{Path, PathBuf};

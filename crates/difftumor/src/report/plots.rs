@@ -39,6 +39,34 @@ pub(crate) struct Curve {
     pub(crate) points: Vec<[f64; 2]>,
 }
 
+/// Points of one colour.
+pub(crate) struct Cloud {
+    pub(crate) name: String,
+    pub(crate) points: Vec<[f64; 2]>,
+}
+
+/// Points on a plane whose axes mean nothing.
+pub(crate) fn scatter(clouds: &[Cloud]) -> String {
+    let all = || clouds.iter().flat_map(|c| &c.points);
+    let range = |a: usize| {
+        let (low, high) = all().map(|p| p[a]).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        let room = (0.05 * (high - low)).max(1e-9);
+        low - room..high + room
+    };
+    svg(|area| {
+        let mut chart = ChartBuilder::on(area).margin(10).build_cartesian_2d(range(0), range(1))?;
+        for (c, cloud) in clouds.iter().enumerate() {
+            let colour = COLOURS[c % COLOURS.len()];
+            let points = cloud.points.iter().map(|[x, y]| Circle::new((*x, *y), 3, colour.mix(0.7).filled()));
+            chart
+                .draw_series(points)?
+                .label(&cloud.name)
+                .legend(move |(x, y)| Circle::new((x + 6, y), 4, colour.filled()));
+        }
+        legend(&mut chart, clouds.len())
+    })
+}
+
 /// Groups of bars; one name for each group.
 pub(crate) fn bars(axis: &str, groups: &[String], series: &[Series]) -> String {
     svg(|area| {

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Names of all that an output folder may hold.
-pub(super) type Files = &'static [&'static str];
+pub(crate) type Files = &'static [&'static str];
 
 /// An output that is being made. Dropped before it is finished, it leaves nothing.
-pub(super) struct Output {
+pub(crate) struct Output {
     out: PathBuf,
     files: Files,
     replace: bool,
@@ -20,7 +20,7 @@ pub(super) struct Output {
 impl Output {
     /// # Errors
     /// When the place is taken, or nothing can be written beside it.
-    pub(super) fn start(out: &Path, files: Files, replace: bool) -> Result<Self> {
+    pub(crate) fn start(out: &Path, files: Files, replace: bool) -> Result<Self> {
         // `.` has no parent to rename in; the canonical path has.
         let out = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
         require_free(&out, files, replace)?;
@@ -32,7 +32,7 @@ impl Output {
     }
 
     /// Where the files are to be written.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.temporary.path()
     }
 
@@ -40,7 +40,7 @@ impl Output {
     ///
     /// # Errors
     /// When the place is taken or the folder cannot be renamed.
-    pub(super) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         let Self { out, files, replace, temporary } = self;
         require_free(&out, files, replace)?;
         if !objects::is_url(&out) {
