@@ -5,7 +5,8 @@ use super::settings::WeightingNorm;
 /// `flat_axis`. For a distance of 1 in three dimensions 13, in two 4.
 pub fn one_way(shape: [usize; 3], distances_vox: &[usize], flat_axis: Option<usize>) -> Vec<[i32; 3]> {
     let mut offsets = all(shape, distances_vox, flat_axis);
-    offsets.retain(|offset| *offset > [0; 3]);
+    // The half that PyRadiomics takes, which matters where pairs are not counted both ways.
+    offsets.retain(|[x, y, z]| [*z, *y, *x] > [0; 3]);
     offsets
 }
 
@@ -57,7 +58,7 @@ mod tests {
         // Only one step fits along x: 3 * 5 * 5 - 3 * 3 * 3 of both ways.
         assert_eq!(all([2, 9, 9], &[2], None).len(), 48);
         assert!(one_way([1; 3], &[1], None).is_empty());
-        assert!(one_way(big, &[1], None).iter().all(|o| o.iter().find(|v| **v != 0) == Some(&1)));
+        assert!(one_way(big, &[1], None).iter().all(|o| o.iter().rfind(|v| **v != 0) == Some(&1)));
     }
 
     #[test]

@@ -72,6 +72,11 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D)
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
+/// A key that is there with `null` is not one that is missing.
+fn told<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(from).map(Some)
+}
+
 /// A map in the order of the file.
 struct Ordered<T>(Vec<(String, T)>);
 
@@ -118,7 +123,9 @@ struct Keys {
     normalize_scale: Option<f64>,
     remove_outliers: Option<f64>,
     resampled_pixel_spacing: Option<Vec<f64>>,
-    interpolator: Option<Named>,
+    /// `null` turns resampling off, as PyRadiomics does.
+    #[serde(deserialize_with = "told")]
+    interpolator: Option<Option<Named>>,
     distances: Option<Vec<usize>>,
     #[serde(rename = "force2D")]
     force_2d: Option<bool>,
@@ -211,12 +218,15 @@ impl Keys {
     }
 
     fn resampling(&self) -> Result<Option<Resampling>, String> {
+        let interpolator = match &self.interpolator {
+            None => Interpolator::default(),
+            Some(None) => return Ok(None),
+            Some(Some(named)) => named.interpolator()?,
+        };
         let Some(spacing) = &self.resampled_pixel_spacing else { return Ok(None) };
         let spacing_mm = spacing.as_slice().try_into().map_err(|_| {
             format!("resampledPixelSpacing has {} numbers: expected 3, along x, y and z", spacing.len())
         })?;
-        let interpolator =
-            self.interpolator.as_ref().map(Named::interpolator).transpose()?.unwrap_or_default();
         Ok(Some(Resampling { spacing_mm, interpolator }))
     }
 
@@ -293,6 +303,8 @@ setting:
         let found =
             parse(r#"{"setting": {"binCount": 32, "interpolator": 3}, "imageType": {"Original": null}}"#);
         assert_eq!(found.unwrap(), Settings { bins: Bins::Count(32), ..Settings::default() });
+        let off = parse("setting: {resampledPixelSpacing: [1, 1, 1], interpolator: null}");
+        assert_eq!(off.unwrap(), Settings::default());
         for empty in ["{}", "setting:\nfeatureClass:\n", "setting: {}"] {
             assert_eq!(parse(empty).unwrap(), Settings::default(), "{empty}");
         }

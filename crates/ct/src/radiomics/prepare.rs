@@ -128,9 +128,10 @@ fn target(grid: &Grid, part: &VoxelBox, resampling: &Resampling) -> Option<Resul
         return None;
     }
     let ratio: [f64; 3] = std::array::from_fn(|a| old_mm[a] / new_mm[a]);
-    let low: [f64; 3] = std::array::from_fn(|a| ((part.start[a] as f64 - 0.5) * ratio[a]).floor().max(0.0));
+    // Every new voxel whose centre, at `(k + 0.5) / ratio - 0.5`, can lie in the region.
+    let low: [f64; 3] = std::array::from_fn(|a| (part.start[a] as f64 * ratio[a] - 0.5).floor().max(0.0));
     let last: [f64; 3] = std::array::from_fn(|a| {
-        let end = ((part.end[a] as f64 - 0.5) * ratio[a]).ceil();
+        let end = (part.end[a] as f64 * ratio[a] - 0.5).ceil();
         end.min((grid.shape[a] as f64 * ratio[a]).ceil() - 1.0)
     });
     let sides: [f64; 3] = std::array::from_fn(|a| (last[a] - low[a] + 1.0).max(1.0));

@@ -95,7 +95,7 @@ const NGTDM: Tags = &[
     ("strength", "Strength"),
 ];
 
-/// Tags in the order of [`by_size`], with words of the class in place of `S` (small), `L` (large), `E` and so on.
+/// Tags in the order of [`by_size`].
 const RUNS: [&str; 16] = [
     "sre",
     "lre",
@@ -160,7 +160,13 @@ pub fn features(prepared: &Prepared) -> Vec<(String, f64)> {
 
 /// Features of the mask's shape: `morph_…`.
 pub fn shape_features(prepared: &Prepared) -> Vec<(String, f64)> {
-    let values = shape::features(&prepared.shape, prepared.intensity.spacing_mm);
+    let mut values = shape::features(&prepared.shape, prepared.intensity.spacing_mm);
+    // The covariance is divided by one less than the number of voxels.
+    let voxels = prepared.shape.iter().filter(|inside| **inside).count() as f64;
+    for axis in ["MajorAxisLength", "MinorAxisLength", "LeastAxisLength"] {
+        let at = shape::FEATURES.iter().position(|f| *f == axis).expect("a feature");
+        values[at] *= (voxels / (voxels - 1.0).max(1.0)).sqrt();
+    }
     named("morph", SHAPE, &shape::FEATURES, &values, "")
 }
 

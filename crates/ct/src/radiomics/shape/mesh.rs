@@ -78,8 +78,7 @@ mod tests {
     #[test]
     fn a_box_is_cut_at_its_edges() {
         let found = mesh(&Array3::from_elem((10, 10, 10), true), [1.0; 3]);
-        // 12 edges of 9 lose a prism of 1/8, 8 corners 1/8 - 1/48 more than their three half prisms … which leaves the cube of 9 between
-        // voxel centres, 6 slabs of half a voxel, 12 quarter wedges halved and 8 corners of a sixth of an eighth.
+        // The cube between the outer voxels' centres, half a voxel on each face, prisms along the edges and a sixth of an octant at corners.
         let volume = 9.0_f64.powi(3) + 6.0 * 81.0 * 0.5 + 12.0 * 9.0 * 0.125 + 8.0 / 48.0;
         assert!((found.volume_mm3 - volume).abs() < 1e-9, "{found:?} {volume}");
     }
