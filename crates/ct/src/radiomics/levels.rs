@@ -8,7 +8,7 @@ use ndarray::Array3;
 
 /// A higher level than this is taken for a bin width that does not fit the intensities.
 pub const HIGHEST_LEVEL: u32 = 1 << 16;
-/// Levels that occur, at most: co-occurrences take the square of it (4096: 128 MiB a direction).
+/// Levels that occur, at most: co-occurrences take the square of it (4096: 256 MiB for every direction at work).
 pub const MOST_LEVELS: usize = 1 << 12;
 
 /// Discretised voxels of a region.

@@ -12,23 +12,23 @@
 mod classes;
 mod discretise;
 mod features;
-pub mod firstorder;
-pub mod glcm;
-pub mod gldm;
-pub mod glrlm;
-pub mod glszm;
+mod firstorder;
+mod glcm;
+mod gldm;
+mod glrlm;
+mod glszm;
 pub mod ibsi;
 pub mod levels;
 mod mean;
-pub mod neighbours;
-pub mod ngtdm;
-pub mod offsets;
+mod neighbours;
+mod ngtdm;
+mod offsets;
 pub mod params;
 mod prepare;
 mod roi;
 mod settings;
-pub mod shape;
-pub mod size_table;
+mod shape;
+mod size_table;
 
 use crate::error::Result;
 use crate::volume::{Labels, Mask, Volume};
@@ -75,7 +75,8 @@ pub fn extract(image: &Volume, mask: &Mask, settings: &Settings) -> Result<Featu
 /// # Errors
 /// As [`extract`]; the error about a region without voxels names the label.
 pub fn extract_label(image: &Volume, labels: &Labels, settings: &Settings) -> Result<Features> {
-    let mask = Mask { data: labels.data.mapv(|label| label == settings.label), affine: labels.affine };
+    let data = ndarray::Zip::from(&labels.data).par_map_collect(|label| *label == settings.label);
+    let mask = Mask { data, affine: labels.affine };
     if !mask.data.iter().any(|inside| *inside) {
         let mut present: Vec<u16> = labels.data.iter().copied().filter(|label| *label > 0).collect();
         present.sort_unstable();

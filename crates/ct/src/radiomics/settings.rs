@@ -160,69 +160,51 @@ impl Settings {
     /// # Errors
     /// [`Error::Argument`] naming PyRadiomics' setting.
     pub fn validate(&self) -> Result<()> {
-        let positive = |v: f64| v.is_finite() && v > 0.0;
-        let at_least_0 = |v: f64| v.is_finite() && v >= 0.0;
-        let normal = self.normalization.unwrap_or(Normalization { scale: 1.0, outliers_sd: None });
-        let spacing_mm = self.resampling.map_or([0.0; 3], |r| r.spacing_mm);
-        let range = self.resegmentation.map_or([0.0; 2], |r| [r.low, r.high.unwrap_or(r.low)]);
         let bins = match self.bins {
-            Bins::WidthHu(width) => ("binWidth", positive(width), "a number above 0", format!("{width}")),
+            Bins::WidthHu(width) => check("binWidth", positive(width), "a number above 0", width),
             Bins::Count(count) => {
-                let fits = (1..=HIGHEST_LEVEL).contains(&count);
-                ("binCount", fits, "1 to 65536", format!("{count}"))
+                check("binCount", (1..=HIGHEST_LEVEL).contains(&count), "1 to 65536", count)
             }
         };
-        let checks = [
-            bins,
-            ("normalizeScale", positive(normal.scale), "a number above 0", format!("{}", normal.scale)),
-            (
-                "removeOutliers",
-                normal.outliers_sd.is_none_or(positive),
-                "a number above 0",
-                format!("{:?}", normal.outliers_sd),
-            ),
-            (
-                "resampledPixelSpacing",
-                spacing_mm.into_iter().all(at_least_0),
-                "three numbers of mm, 0 or more",
-                format!("{spacing_mm:?}"),
-            ),
-            (
-                "resegmentRange",
-                range.into_iter().all(f64::is_finite) && range[0] <= range[1],
-                "one or two finite numbers",
-                format!("{range:?}"),
-            ),
-            (
-                "distances",
-                !self.distances_vox.is_empty() && self.distances_vox.iter().all(|d| *d > 0),
-                "whole numbers above 0",
-                format!("{:?}", self.distances_vox),
-            ),
-            (
-                "force2Ddimension",
-                self.flat_axis.is_none_or(|a| a < 3),
-                "0, 1 or 2",
-                format!("{:?}", self.flat_axis),
-            ),
-            (
-                "voxelArrayShift",
-                self.voxel_array_shift_hu.is_finite(),
-                "a finite number",
-                format!("{}", self.voxel_array_shift_hu),
-            ),
-            (
-                "geometryTolerance",
-                self.geometry_tolerance_vox.is_none_or(positive),
-                "a number above 0",
-                format!("{:?}", self.geometry_tolerance_vox),
-            ),
-        ];
-        for (what, fits, expected, found) in checks {
-            if !fits {
-                return Err(Error::Argument { what: what.into(), expected: expected.into(), found });
-            }
-        }
+        bins?;
+        self.validate_image()?;
+        let distances = &self.distances_vox;
+        let some = !distances.is_empty() && distances.iter().all(|d| *d > 0);
+        check("distances", some, "whole numbers above 0", distances)?;
+        check("force2Ddimension", self.flat_axis.is_none_or(|a| a < 3), "0, 1 or 2", self.flat_axis)?;
+        let shift = self.voxel_array_shift_hu;
+        check("voxelArrayShift", shift.is_finite(), "a finite number", shift)?;
+        let tolerance = self.geometry_tolerance_vox;
+        check("geometryTolerance", tolerance.is_none_or(positive), "a number above 0", tolerance)?;
         self.classes.iter().try_for_each(Selection::validate)
     }
+
+    /// What happens to the image before levels are made of it.
+    fn validate_image(&self) -> Result<()> {
+        if let Some(by) = self.normalization {
+            check("normalizeScale", positive(by.scale), "a number above 0", by.scale)?;
+            check("removeOutliers", by.outliers_sd.is_none_or(positive), "a number above 0", by.outliers_sd)?;
+        }
+        if let Some(Resampling { spacing_mm, .. }) = self.resampling {
+            let fits = spacing_mm.iter().all(|s| s.is_finite() && *s >= 0.0);
+            check("resampledPixelSpacing", fits, "three numbers of mm, 0 or more", spacing_mm)?;
+        }
+        if let Some(by) = self.resegmentation {
+            let range = [by.low, by.high.unwrap_or(by.low)];
+            let fits = range.into_iter().all(f64::is_finite) && range[0] <= range[1];
+            check("resegmentRange", fits, "one or two finite numbers, the lower one first", range)?;
+        }
+        Ok(())
+    }
+}
+
+fn positive(value: f64) -> bool {
+    value.is_finite() && value > 0.0
+}
+
+fn check(what: &str, fits: bool, expected: &str, found: impl std::fmt::Debug) -> Result<()> {
+    if fits {
+        return Ok(());
+    }
+    Err(Error::Argument { what: what.into(), expected: expected.into(), found: format!("{found:?}") })
 }

@@ -103,17 +103,7 @@ impl SizeTable {
         let (mean_grey, mean_size) = (over_grey(&|i| i), over_size(&|j| j));
         let squared = |counts: &mut dyn Iterator<Item = (f64, f64)>| counts.map(|(_, c)| c * c).sum::<f64>();
         let (grey_squares, size_squares) = (squared(&mut grey_counts()), squared(&mut size_counts()));
-        let mut joint = [0.0; 6];
-        for (rank, size, count) in &self.entries {
-            let (i, j) = (f64::from(grey[*rank as usize]), f64::from(*size));
-            let (i2, j2, p) = (i * i, j * j, count / total);
-            let terms = [p / (i2 * j2), p * i2 / j2, p * j2 / i2, p * i2 * j2, -p * p.log2(), p * p];
-            joint.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
-        }
-        if self.is_empty() {
-            joint = [f64::NAN; 6];
-        }
-        let [small_low, small_high, large_low, large_high, entropy, energy] = joint;
+        let [small_low, small_high, large_low, large_high, entropy, energy] = self.joint(grey, total);
         SizeFeatures {
             small: over_size(&|j| 1.0 / (j * j)),
             large: over_size(&|j| j * j),
@@ -134,5 +124,20 @@ impl SizeTable {
             entropy: entropy + 0.0,
             energy,
         }
+    }
+
+    /// Sums over levels and sizes together.
+    fn joint(&self, grey: &[u32], total: f64) -> [f64; 6] {
+        if self.is_empty() {
+            return [f64::NAN; 6];
+        }
+        let mut joint = [0.0; 6];
+        for (rank, size, count) in &self.entries {
+            let (i, j) = (f64::from(grey[*rank as usize]), f64::from(*size));
+            let (i2, j2, p) = (i * i, j * j, count / total);
+            let terms = [p / (i2 * j2), p * i2 / j2, p * j2 / i2, p * i2 * j2, -p * p.log2(), p * p];
+            joint.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
+        joint
     }
 }

@@ -93,11 +93,7 @@ pub(super) fn features(p: &[f64], grey: &[u32], highest: u32) -> [f64; 24] {
     let centred = |power: i32| over_sums(&|k| (k - mean_first - mean_second).powi(power));
     let difference = over_differences(&|k| k);
     let levels_in_all = f64::from(highest);
-    let entropies = [entropy(&parts.first), entropy(&parts.second)];
-    // Entropy of levels that know nothing of each other: what Imc1 and Imc2 call HXY1 and HXY2, without a term of 2e-16 against log 0.
-    let independent = entropies[0] + entropies[1];
-    let larger = entropies[0].max(entropies[1]);
-    let known = independent - parts.entropy;
+    let [imc1, imc2] = information(&parts);
     [
         parts.product,
         centred(4),
@@ -112,8 +108,8 @@ pub(super) fn features(p: &[f64], grey: &[u32], highest: u32) -> [f64; 24] {
         over_differences(&|k| 1.0 / (1.0 + k * k)),
         over_differences(&|k| 1.0 / (1.0 + (k / levels_in_all).powi(2))),
         over_differences(&|k| 1.0 / (1.0 + k / levels_in_all)),
-        if larger == 0.0 { 0.0 } else { -known / larger },
-        (-(-2.0 * known.max(0.0)).exp_m1()).sqrt(),
+        imc1,
+        imc2,
         over_differences(&|k| if k == 0.0 { 0.0 } else { 1.0 / (k * k) }),
         mean_first,
         parts.energy,
@@ -124,6 +120,17 @@ pub(super) fn features(p: &[f64], grey: &[u32], highest: u32) -> [f64; 24] {
         entropy(&parts.sums),
         variances[0],
     ]
+}
+
+/// Imc1 and Imc2: what one level tells of the other.
+fn information(parts: &Parts) -> [f64; 2] {
+    let entropies = [entropy(&parts.first), entropy(&parts.second)];
+    // Entropy of levels that know nothing of each other: what Imc1 and Imc2 call HXY1 and HXY2, without a term of 2e-16 against log 0.
+    let independent = entropies[0] + entropies[1];
+    let larger = entropies[0].max(entropies[1]);
+    let known = independent - parts.entropy;
+    let first = if larger == 0.0 { 0.0 } else { -known / larger };
+    [first, (-(-2.0 * known.max(0.0)).exp_m1()).sqrt()]
 }
 
 /// Directly, not from the mean product: of levels around 1000 that would lose six digits.

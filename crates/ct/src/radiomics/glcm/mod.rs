@@ -10,10 +10,12 @@ use rayon::prelude::*;
 
 pub use formulas::FEATURES;
 
-/// Co-occurrences of levels: `weights[i * ranks + j]` for a voxel of rank i+1 with a neighbour of rank j+1. Their sum is not 0.
+/// Co-occurrences of levels: `p[i * ranks + j]` is the probability that a voxel of rank i+1 has a neighbour of rank j+1.
 #[derive(Debug, Clone)]
 pub struct Cooccurrence {
-    weights: Vec<f64>,
+    p: Vec<f64>,
+    /// Number of pairs, or sum of their weights; above 0.
+    total: f64,
 }
 
 /// The features: means over directions, or those of the weighted sum of matrices. NaN when no voxel has a neighbour.
@@ -60,23 +62,27 @@ impl Cooccurrence {
                 *weight = if symmetrical { count(i, j) + count(j, i) } else { count(i, j) };
             }
         }
-        weights.iter().any(|w| *w > 0.0).then_some(Self { weights })
+        Self::of_weights(weights)
+    }
+
+    fn of_weights(mut weights: Vec<f64>) -> Option<Self> {
+        let total: f64 = weights.iter().sum();
+        weights.iter_mut().for_each(|w| *w /= total);
+        (total > 0.0).then_some(Self { p: weights, total })
     }
 
     /// The weighted sum of matrices. `None` when nothing is left.
     pub(super) fn sum<'a>(matrices: impl IntoIterator<Item = (&'a Self, f64)>) -> Option<Self> {
         let mut sum: Option<Vec<f64>> = None;
         for (matrix, weight) in matrices {
-            let sum = sum.get_or_insert_with(|| vec![0.0; matrix.weights.len()]);
-            sum.iter_mut().zip(&matrix.weights).for_each(|(s, w)| *s += weight * w);
+            let sum = sum.get_or_insert_with(|| vec![0.0; matrix.p.len()]);
+            sum.iter_mut().zip(&matrix.p).for_each(|(s, p)| *s += weight * matrix.total * p);
         }
-        sum.filter(|weights| weights.iter().any(|w| *w > 0.0)).map(|weights| Self { weights })
+        sum.and_then(Self::of_weights)
     }
 
     /// The features, in the order of [`FEATURES`].
     pub(super) fn features(&self, levels: &Levels) -> [f64; 24] {
-        let total: f64 = self.weights.iter().sum();
-        let p: Vec<f64> = self.weights.iter().map(|w| w / total).collect();
-        formulas::features(&p, &levels.grey()[1..], levels.highest())
+        formulas::features(&self.p, &levels.grey()[1..], levels.highest())
     }
 }
