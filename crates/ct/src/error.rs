@@ -67,6 +67,14 @@ pub enum Error {
         /// What the user can do.
         hint: String,
     },
+    /// A region of interest cannot be measured.
+    #[error("the region of interest cannot be measured: {problem}; {hint}")]
+    Region {
+        /// Why, with the number that forced it.
+        problem: String,
+        /// What the user can do.
+        hint: String,
+    },
     /// A value given by the user is outside of what is possible.
     #[error("{what}: expected {expected}, found {found}")]
     Argument {

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod morphology;
 pub mod orient;
 pub mod patch;
+pub mod radiomics;
 pub mod resample;
 pub mod tumor_mask;
 pub mod volume;

@@ -96,7 +96,7 @@ fn moments(mask: &Array3<bool>, spacing_mm: [f64; 3]) -> Option<(usize, [f64; 3]
 }
 
 /// Eigenvalues of a symmetric matrix, largest first, by cyclic Jacobi rotations.
-fn symmetric_eigenvalues(mut m: [[f64; 3]; 3]) -> [f64; 3] {
+pub(crate) fn symmetric_eigenvalues(mut m: [[f64; 3]; 3]) -> [f64; 3] {
     // Each sweep squares the off-diagonal part: 12 are more than f64 can use.
     for _ in 0..12 {
         for (p, q) in [(0, 1), (0, 2), (1, 2)] {
