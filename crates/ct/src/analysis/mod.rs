@@ -1,0 +1,15 @@
+//! Statistics over tables of features of tumors (radiomics): do tumors of different organs look alike, and do synthetic
+//! ones look like real ones?
+//!
+//! | question | where | in the paper |
+//! |---|---|---|
+//!
+//! All start from a [`table::FeatureTable`]. Tumors of one patient are alike, so patients are never torn apart: not between
+//! training and test, nor when they are resampled or change sides. Every draw follows from a seed and a name
+//! ([`crate::draws::Stream`]), and sums have a fixed order: the same bytes for any number of threads.
+pub mod classify;
+mod linear;
+pub mod scores;
+mod split;
+pub mod standardise;
+pub mod table;
