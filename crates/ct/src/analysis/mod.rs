@@ -3,13 +3,18 @@
 //!
 //! | question | where | in the paper |
 //! |---|---|---|
+//! | can a classifier tell the organs of early tumors apart? | [`similarity`] | section 2 (2), Fig. 2(a) |
+//! | how do the features lie in two dimensions? | [`pca`], [`tsne`] | Fig. 2(b) |
 //!
 //! All start from a [`table::FeatureTable`]. Tumors of one patient are alike, so patients are never torn apart: not between
 //! training and test, nor when they are resampled or change sides. Every draw follows from a seed and a name
 //! ([`crate::draws::Stream`]), and sums have a fixed order: the same bytes for any number of threads.
 pub mod classify;
 mod linear;
+pub mod pca;
 pub mod scores;
+pub mod similarity;
 mod split;
 pub mod standardise;
 pub mod table;
+pub mod tsne;
