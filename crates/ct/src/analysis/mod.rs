@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | can a classifier tell the organs of early tumors apart? | [`similarity`] | section 2 (2), Fig. 2(a) |
 //! | how do the features lie in two dimensions? | [`pca`], [`tsne`] | Fig. 2(b) |
+//! | does one tumor look like any real one? | [`ranges`] | what went wrong, F.2 |
 //!
 //! All start from a [`table::FeatureTable`]. Tumors of one patient are alike, so patients are never torn apart: not between
 //! training and test, nor when they are resampled or change sides. Every draw follows from a seed and a name
@@ -12,6 +13,7 @@
 pub mod classify;
 mod linear;
 pub mod pca;
+pub mod ranges;
 pub mod scores;
 pub mod similarity;
 mod split;

@@ -11,6 +11,8 @@ pub(super) struct Patient {
     pub rows: Vec<usize>,
     /// The class that most of them have; the first such class when several do.
     pub class: usize,
+    /// All classes that they have, ascending.
+    pub classes: Vec<usize>,
 }
 
 /// Rows to learn from and rows to test on.
@@ -32,8 +34,8 @@ pub(super) fn patients<'a>(tumors: impl IntoIterator<Item = &'a Tumor>, classes:
         let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
         rows.iter().for_each(|r| *counts.entry(classes[*r]).or_default() += 1);
         let most = counts.values().copied().max().expect("a patient has a row");
-        let class = counts.into_iter().find(|(_, count)| *count == most).expect("it is there").0;
-        Patient { rows, class }
+        let class = *counts.iter().find(|(_, count)| **count == most).expect("it is there").0;
+        Patient { rows, class, classes: counts.into_keys().collect() }
     };
     rows.into_values().map(patient).collect()
 }
@@ -50,7 +52,9 @@ pub(super) fn split(
 ) -> Result<Split> {
     let (mut train, mut test) = (vec![], vec![]);
     for (class, name) in names.iter().enumerate() {
-        let members = shuffled(patients, class, name, 2, draws)?;
+        let mut members: Vec<&Patient> = patients.iter().filter(|p| p.class == class).collect();
+        enough(members.len(), 2, name, " (a patient counts for the group of most of its tumors)")?;
+        shuffle(&mut members, draws);
         let wanted = (members.len() as f64 * test_share).round() as usize;
         let (tested, learnt) = members.split_at(wanted.clamp(1, members.len() - 1));
         test.extend(tested.iter().flat_map(|p| &p.rows));
@@ -61,25 +65,32 @@ pub(super) fn split(
     Ok(Split { train, test })
 }
 
-/// One split for each of `folds`: every patient is tested on once, and every class is in every fold.
+/// One split for each of `folds`, of two classes: every patient is tested on once, and both classes are in every fold. Patients
+/// may have both.
 ///
 /// # Errors
 /// [`crate::Error::Argument`] when a class has fewer patients than there are folds.
 pub(super) fn folds(
     patients: &[Patient],
-    names: &[String],
+    names: [&str; 2],
     folds: usize,
     draws: &mut impl Draws,
 ) -> Result<Vec<Split>> {
-    let mut tests = vec![vec![]; folds];
-    let mut next = 0;
     for (class, name) in names.iter().enumerate() {
-        // Dealt on from where the last class ended, so that the remainders of classes do not meet in the first folds.
-        for patient in shuffled(patients, class, name, folds, draws)? {
-            tests[next % folds].extend(&patient.rows);
-            next += 1;
-        }
+        let members = patients.iter().filter(|p| p.classes.contains(&class)).count();
+        enough(members, folds, name, "")?;
     }
+    // Dealt in turn, those with both classes in the middle: then the patients of either class come one after the other, and no
+    // fold is left without.
+    let kinds: [&[usize]; 3] = [&[0], &[0, 1], &[1]];
+    let mut order: Vec<&Patient> = vec![];
+    for kind in kinds {
+        let mut members: Vec<&Patient> = patients.iter().filter(|p| p.classes == kind).collect();
+        shuffle(&mut members, draws);
+        order.extend(members);
+    }
+    let mut tests = vec![vec![]; folds];
+    order.into_iter().enumerate().for_each(|(i, patient)| tests[i % folds].extend(&patient.rows));
     let all = patients.iter().map(|p| p.rows.len()).sum();
     let split = |mut test: Vec<usize>| {
         test.sort_unstable();
@@ -88,24 +99,17 @@ pub(super) fn folds(
     Ok(tests.into_iter().map(split).collect())
 }
 
-/// The patients of a class in random order.
-fn shuffled<'a>(
-    patients: &'a [Patient],
-    class: usize,
-    name: &str,
-    least: usize,
-    draws: &mut impl Draws,
-) -> Result<Vec<&'a Patient>> {
-    let mut members: Vec<&Patient> = patients.iter().filter(|p| p.class == class).collect();
-    if members.len() < least {
-        return Err(argument(
-            format!("patients of group '{name}'"),
-            format!("at least {least}, so that each part has one (take fewer folds, or leave the group out)"),
-            format!("{} (a patient counts for the group of most of its tumors)", members.len()),
-        ));
+/// # Errors
+/// [`crate::Error::Argument`] when there are too few patients.
+pub(super) fn enough(found: usize, least: usize, name: &str, note: &str) -> Result<()> {
+    if found >= least {
+        return Ok(());
     }
-    shuffle(&mut members, draws);
-    Ok(members)
+    Err(argument(
+        format!("patients of group '{name}'"),
+        format!("at least {least}, so that each part has one (take fewer folds, or leave the group out)"),
+        format!("{found}{note}"),
+    ))
 }
 
 /// Fisher and Yates.
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn folds_test_every_row_once() {
         let patients = example();
-        let found = folds(&patients, &names(), 5, &mut Stream::new(1, 0, "t", 0)).unwrap();
+        let found = folds(&patients, ["real", "synthetic"], 5, &mut Stream::new(1, 0, "t", 0)).unwrap();
         let mut tested: Vec<usize> = found.iter().flat_map(|s| s.test.clone()).collect();
         tested.sort_unstable();
         assert_eq!(tested, (0..25).collect::<Vec<_>>());
@@ -162,10 +166,26 @@ mod tests {
     }
 
     #[test]
+    fn folds_have_both_classes_when_patients_do() {
+        // 3 patients of class 0, 4 of both, 3 of class 1: 7 of each, and so 7 folds.
+        let ids: Vec<(usize, usize)> = (0..7).map(|p| (p, 0)).chain((3..10).map(|p| (p, 1))).collect();
+        let tumors: Vec<Tumor> =
+            ids.iter().map(|(p, _)| Tumor { patient: p.to_string(), ..tumor("t", "g") }).collect();
+        let classes: Vec<usize> = ids.iter().map(|(_, class)| *class).collect();
+        let patients = patients(&tumors, &classes);
+        for seed in 0..20 {
+            let found =
+                folds(&patients, ["real", "synthetic"], 7, &mut Stream::new(seed, 0, "t", 0)).unwrap();
+            let both = |s: &Split| [0, 1].iter().all(|c| s.test.iter().any(|r| classes[*r] == *c));
+            assert!(found.iter().all(both), "{found:?}");
+        }
+    }
+
+    #[test]
     fn too_few_patients_are_refused() {
         let mut draws = Stream::new(1, 0, "t", 0);
-        let error = folds(&example(), &names(), 6, &mut draws).unwrap_err().to_string();
-        assert!(error.contains("'kidney': expected at least 6") && error.contains("found 5"), "{error}");
+        let error = folds(&example(), ["real", "synthetic"], 6, &mut draws).unwrap_err().to_string();
+        assert!(error.contains("'synthetic': expected at least 6") && error.contains("found 5"), "{error}");
         let one = patients(&[tumor("a", "liver"), tumor("b", "kidney")], &[0, 1]);
         assert!(split(&one, &names(), 0.3, &mut draws).is_err());
     }

@@ -1,8 +1,8 @@
 //! The paper's three classifiers: support vector machine, random forest, AdaBoost.
 //!
 //! The forest's trees are those of the crate smartcore. Its support vector machine is not used: it panics when there are more
-//! features than tumors, and each step looks through all pairs of support vectors (n³ in all). No crate that is kept up has an
-//! AdaBoost that gives the same result twice: the trees of linfa-trees add up classes in the order of a hash map.
+//! features than tumors, and each step looks through all pairs of support vectors (n³ in all). It has no
+//! AdaBoost; that of linfa-ensemble stands on trees that add up classes in the order of a hash map, other in every run.
 //!
 //! Features should be z-scores ([`super::standardise`]); the support vector machine needs it.
 mod boost;

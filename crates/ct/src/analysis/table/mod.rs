@@ -187,6 +187,29 @@ pub(super) mod tests {
         Tumor { id: id.into(), group: group.into(), patient: format!("p{id}"), stage: None }
     }
 
+    /// Asserts that two things are the same as JSON, but for a unit or two in the last place of numbers: by so much serde_json's
+    /// reader may be off.
+    pub(in crate::analysis) fn same_but_for_rounding(a: &impl serde::Serialize, b: &impl serde::Serialize) {
+        use serde_json::Value;
+        fn same(a: &Value, b: &Value) -> bool {
+            match (a, b) {
+                (Value::Number(a), Value::Number(b)) => {
+                    let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+                    (a - b).abs() <= 4.0 * f64::EPSILON * b.abs()
+                }
+                (Value::Array(a), Value::Array(b)) => {
+                    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+                }
+                (Value::Object(a), Value::Object(b)) => {
+                    a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| same(a, b)))
+                }
+                _ => a == b,
+            }
+        }
+        let (a, b) = (serde_json::to_value(a).unwrap(), serde_json::to_value(b).unwrap());
+        assert!(same(&a, &b), "{a}\n{b}");
+    }
+
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|n| (*n).to_string()).collect()
     }
