@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | can a classifier tell the organs of early tumors apart? | [`similarity`] | section 2 (2), Fig. 2(a) |
 //! | how do the features lie in two dimensions? | [`pca`], [`tsne`] | Fig. 2(b) |
+//! | do two sets of tumors differ, in what, and is one copied from the other? | [`two_sets`] | |
 //! | does one tumor look like any real one? | [`ranges`] | what went wrong, F.2 |
 //!
 //! All start from a [`table::FeatureTable`]. Tumors of one patient are alike, so patients are never torn apart: not between
@@ -20,3 +21,4 @@ mod split;
 pub mod standardise;
 pub mod table;
 pub mod tsne;
+pub mod two_sets;
