@@ -1,4 +1,5 @@
 //! What is true of a CT with no neural network: volumes, files, masks, tumor shapes, blending.
+pub mod analysis;
 pub mod blend;
 pub mod components;
 pub mod distance;

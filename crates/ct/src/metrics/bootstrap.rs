@@ -71,8 +71,8 @@ impl Bootstrap {
     }
 }
 
-/// Linear between the two nearest of the sorted values.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+/// Linear between the two nearest of the sorted values (type 7 of Hyndman & Fan 1996). `share` is 0 to 1.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len() - 1;
     let place = share * last as f64;
     let (i, part) = (place.floor() as usize, place.fract());
