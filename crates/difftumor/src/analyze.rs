@@ -2,6 +2,7 @@
 pub mod appearance;
 pub mod radiomics;
 pub mod realism;
+pub mod sets;
 pub mod sheet;
 pub mod similarity;
 pub(crate) mod texture;

@@ -12,6 +12,8 @@ use difftumor_ct::{Labels, Mask, Volume};
 pub(super) struct Tumors {
     /// The scan in HU.
     pub(super) ct: Volume,
+    /// Whether its file stores whole HU.
+    pub(super) whole_hu: bool,
     /// Tumors by number from 1; `u16::MAX` is a component of fewer voxels: no tumor, but no healthy tissue either.
     pub(super) labels: Labels,
     /// Where each tumor is, by number less 1.
@@ -30,8 +32,13 @@ impl Tumors {
         Self::of(scan.path(), labels.path(), annotation).map_err(|e| labels.explain(scan.explain(e)))
     }
 
-    fn of(scan: &std::path::Path, label_path: &std::path::Path, annotation: &Annotation) -> Result<Option<Self>> {
-        let ct = read_scan(scan)?.to_volume()?;
+    fn of(
+        scan: &std::path::Path,
+        label_path: &std::path::Path,
+        annotation: &Annotation,
+    ) -> Result<Option<Self>> {
+        let image = read_scan(scan)?;
+        let (ct, whole_hu) = (image.to_volume()?, image.step_hu() == Some(1.0));
         let (organ, tumor) = annotation.masks(label_path, (&ct.grid(), &scan.display().to_string()))?;
         let Some(tumor) = tumor else { return Ok(None) };
         let found = components(&tumor.data, Connectivity::Faces);
@@ -47,6 +54,6 @@ impl Tumors {
             Err(_) => 0,
         };
         let labels = Labels { data: found.labels().mapv(number_of), affine: tumor.affine };
-        Ok(Some(Self { ct, labels, bounds: parts.iter().map(|p| p.bounds).collect(), organ }))
+        Ok(Some(Self { ct, whole_hu, labels, bounds: parts.iter().map(|p| p.bounds).collect(), organ }))
     }
 }

@@ -1,6 +1,7 @@
 //! `difftumor analyze`.
 mod radiomics;
 mod realism;
+mod sets;
 mod similarity;
 
 use clap::Subcommand;
@@ -19,6 +20,8 @@ enum Analyzed {
     Radiomics(radiomics::Arguments),
     /// Can classifiers tell groups of tumors (organs, sources) apart by their radiomics? Tables and maps as the paper's Fig. 2
     Similarity(similarity::Arguments),
+    /// Are synthetic tumors as a set like real ones? Distances, classifiers, what gives them away, copies
+    Sets(sets::Arguments),
     /// How tumors look against the tissue around them: HU, contrast, texture and edge of each, and the ranges of all
     Realism(realism::Arguments),
 }
@@ -27,6 +30,7 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     match &a.what {
         Analyzed::Radiomics(a) => radiomics::run(a, bars),
         Analyzed::Similarity(a) => similarity::run(a),
+        Analyzed::Sets(a) => sets::run(a),
         Analyzed::Realism(a) => realism::run(a, bars),
     }
 }
