@@ -134,6 +134,40 @@ fn what_tells_two_sets_apart_is_named() {
 }
 
 #[test]
+fn networks_are_trained_on_crops_of_tumors() {
+    let dir = tempfile::tempdir().unwrap();
+    let [small, large] = [("liver", 3.0), ("kidney", 7.0)].map(|(group, radius)| {
+        features(dir.path(), group, 4, radius);
+        text(&dir.path().join(format!("{group}.csv"))).to_string()
+    });
+    let out = dir.path().join("organs");
+    let tables = ["analyze", "organs", "--cases", &small, "--organ", "liver=1:tumor=2", "--cases", &large];
+    let rest = [
+        "--organ",
+        "kidney=1:tumor=2",
+        "--side-vox",
+        "32",
+        "--repeats",
+        "1",
+        "--epochs",
+        "2",
+        "--out",
+        text(&out),
+    ];
+    let words = printed(&[&tables[..], &rest].concat());
+    assert!(words.contains("4 kidney, 4 liver; chance 0.50") && words.contains("DenseNet"), "{words}");
+    let study = json(&out.join("organs.json"));
+    assert_eq!(study["crops"]["side_vox"], 32);
+    for (file, features) in [("resnet.csv", 128), ("densenet.csv", 88)] {
+        let table = FeatureTable::read_csv(out.join(file)).unwrap();
+        assert_eq!((table.tumors().len(), table.columns().len()), (8, features));
+    }
+    assert!(std::fs::read_to_string(out.join("report.html")).unwrap().contains("ResNet"));
+    let (code, stderr) = run(&[&tables[..], &["--out", text(&out), "--force"]].concat());
+    assert!(code == 2 && stderr.contains("one for each of the 2 --cases"), "{stderr}");
+}
+
+#[test]
 fn what_cannot_be_measured_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let files = with_tumor(dir.path(), "good", 5.0);

@@ -85,7 +85,7 @@ fn write_map(path: &Path, table: &FeatureTable, study: &Study) -> Result<()> {
 }
 
 /// Points of each group.
-fn clouds(table: &FeatureTable, points: &[[f64; 2]]) -> Vec<Cloud> {
+pub(super) fn clouds(table: &FeatureTable, points: &[[f64; 2]]) -> Vec<Cloud> {
     let of = |name: String| {
         let mine = table.tumors().iter().zip(points).filter(|(tumor, _)| tumor.group == name);
         Cloud { points: mine.map(|(_, point)| *point).collect(), name }
@@ -118,7 +118,7 @@ fn report(table: &FeatureTable, study: &Study, map: &str) -> String {
     page::page("Do these tumors look alike?", &body)
 }
 
-fn tables(experiment: &Experiment) -> Markup {
+pub(super) fn tables(experiment: &Experiment) -> Markup {
     let score = |s: MeanSd| cell_with(&format!("{:.2}", s.mean), &format!("± {:.2}", s.sd));
     let row = |name: &str, part: &str, s: &Summary| {
         vec![cell(name), cell(part), score(s.precision), score(s.recall), score(s.accuracy)]

@@ -9,17 +9,17 @@ use difftumor_ct::patch::VoxelBox;
 use difftumor_ct::{Labels, Mask, Volume};
 
 /// A scan with its tumors.
-pub(super) struct Tumors {
+pub(crate) struct Tumors {
     /// The scan in HU.
-    pub(super) ct: Volume,
+    pub(crate) ct: Volume,
     /// Whether its file stores whole HU.
-    pub(super) whole_hu: bool,
+    pub(crate) whole_hu: bool,
     /// Tumors by number from 1; `u16::MAX` is a component of fewer voxels: no tumor, but no healthy tissue either.
-    pub(super) labels: Labels,
+    pub(crate) labels: Labels,
     /// Where each tumor is, by number less 1.
-    pub(super) bounds: Vec<VoxelBox>,
+    pub(crate) bounds: Vec<VoxelBox>,
     /// The organ, where the labels know one.
-    pub(super) organ: Option<Mask>,
+    pub(crate) organ: Option<Mask>,
 }
 
 impl Tumors {
@@ -27,7 +27,7 @@ impl Tumors {
     ///
     /// # Errors
     /// When a file cannot be read, scan and labels lie on different grids, or there are more than 65,534 tumors.
-    pub(super) fn read(source: &CaseSource, annotation: &Annotation) -> Result<Option<Self>> {
+    pub(crate) fn read(source: &CaseSource, annotation: &Annotation) -> Result<Option<Self>> {
         let (scan, labels) = (fetch(&source.ct)?, fetch(&source.labels)?);
         Self::of(scan.path(), labels.path(), annotation).map_err(|e| labels.explain(scan.explain(e)))
     }
