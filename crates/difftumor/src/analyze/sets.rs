@@ -84,7 +84,7 @@ fn report(sets: &TwoSets, map: &str) -> String {
             by resampling patients." }
         h2 { "Can they be told apart?" }
         (discriminators(&sets.discriminators))
-        p.note { "0.5 is guessing: synthetic tumors cannot be told from real ones by these features. Tumors of a patient are never in training and test at once." }
+        p.note { "0.5 is guessing: then synthetic tumors cannot be told from real ones by these features. Tumors of a patient are never in training and test at once." }
         h2 { "What gives them away" }
         (giveaways(sets))
         (effects(&sets.effects))
@@ -107,7 +107,7 @@ fn discriminators(all: &[Discriminator]) -> Markup {
             cell(&d.name),
             cell_with(&format!("{:.2}", d.accuracy), &limits(&d.accuracy_interval)),
             cell_with(&format!("{:.2}", d.auc), &limits(&d.auc_interval)),
-            cell(&format!("{:.3}", d.p_value)),
+            cell(&probability(d.p_value)),
         ]
     };
     let rows: Vec<Vec<Markup>> = all.iter().map(row).collect();
@@ -144,7 +144,7 @@ fn effects(effects: &[Effect]) -> Markup {
             cell(&number(e.real_median)),
             cell(&number(e.synthetic_median)),
             cell(&format!("{:+.2}", e.cliffs_delta)),
-            cell(&format!("{:.3}", e.p_corrected)),
+            cell(&probability(e.p_corrected)),
         ]
     };
     let rows: Vec<Vec<Markup>> = effects.iter().take(SHOWN).map(row).collect();
@@ -167,7 +167,7 @@ fn distances(f: &Frechet, sets: &TwoSets) -> Markup {
             too large by " (limits(&f.interval)) "." (shrunk) }
         p { "Halves of the real tumors lie " (format!("{:.2} ± {:.2}", halves.real_real.mean, halves.real_real.sd)) " apart; a half of the real ones and as
             many synthetic ones " (format!("{:.2} ± {:.2}", halves.real_synthetic.mean, halves.real_synthetic.sd)) " (" (halves.tumors) " tumors each)." }
-        p { "Maximum mean discrepancy (squared, without bias): " (format!("{:.4}", sets.mmd.squared)) ", p " (format!("{:.3}", sets.mmd.p_value)) "." }
+        p { "Maximum mean discrepancy (squared, without bias): " (format!("{:.4}", sets.mmd.squared)) ", p " (probability(sets.mmd.p_value)) "." }
     }
 }
 
@@ -185,6 +185,11 @@ fn nearest(n: &Nearest) -> Markup {
         @if rows.is_empty() { p.note { "None is suspiciously near." } }
         @else { (page::table("suspiciously near", &["synthetic", "real", "distance"], &rows)) }
     }
+}
+
+/// `0.012`, or `< 0.001`.
+fn probability(p: f64) -> String {
+    if p < 0.001 { "< 0.001".into() } else { format!("{p:.3}") }
 }
 
 /// `glcm_Contrast` of `original_glcm_Contrast`.

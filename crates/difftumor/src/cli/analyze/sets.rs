@@ -39,7 +39,7 @@ pub fn run(a: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Groups of features that are named.
+/// Groups of features, and features of each, that are named.
 const NAMED: usize = 3;
 
 fn lines(found: &TwoSets) -> String {
@@ -52,7 +52,10 @@ fn lines(found: &TwoSets) -> String {
         text += &format!("{:<14} AUC {:.2} ({low:.2} to {high:.2}), p {:.3}\n", d.name, d.auc, d.p_value);
     }
     for g in found.giveaways.groups.iter().filter(|g| g.importance.mean > 0.0).take(NAMED) {
-        text += &format!("given away by  {} ({:+.3})\n", g.features.join(", "), g.importance.mean);
+        let more = g.features.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} that say the same") } else { String::new() };
+        let named = g.features[..g.features.len().min(NAMED)].join(", ");
+        text += &format!("given away by  {named}{more} (AUC {:+.3})\n", -g.importance.mean);
     }
     text + &format!("suspiciously near to a real one: {}\n", found.nearest.suspicious.len())
 }
