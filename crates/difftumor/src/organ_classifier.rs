@@ -6,6 +6,6 @@ mod crops;
 mod network;
 mod train;
 
-pub use crops::{CropOptions, TumorCrop, crops};
+pub use crops::{CropOptions, Crops, TumorCrop, crops};
 pub use network::{Architecture, OrganNetwork};
 pub use train::{TrainingOptions, deep_features, experiment};

@@ -41,7 +41,16 @@ pub struct TumorCrop {
     pub image: Array3<f32>,
 }
 
-/// Crops of all tumors of a dataset, and cases without one, with the reason. `group` is the organ.
+/// What a dataset gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Crops {
+    /// Of every tumor.
+    pub crops: Vec<TumorCrop>,
+    /// Cases without one, and why.
+    pub left_out: Vec<(String, String)>,
+}
+
+/// Crops of all tumors of a dataset. `group` is the organ.
 ///
 /// # Errors
 /// When the options are impossible.
@@ -51,7 +60,7 @@ pub fn crops(
     group: &str,
     options: CropOptions,
     watch: &dyn Fn(&str),
-) -> Result<(Vec<TumorCrop>, Vec<(String, String)>)> {
+) -> Result<Crops> {
     check(options)?;
     let mut found = vec![];
     let mut left_out: Vec<(String, String)> =
@@ -66,7 +75,7 @@ pub fn crops(
         }
         watch(&source.id);
     }
-    Ok((found, left_out))
+    Ok(Crops { crops: found, left_out })
 }
 
 fn check(options: CropOptions) -> Result<()> {

@@ -45,8 +45,8 @@ impl Architecture {
     /// A network with random weights.
     pub fn init(self, classes: usize, device: &Device) -> OrganNetwork {
         let (body, features) = match self {
-            Self::Resnet => Resnet::new(device),
-            Self::Densenet => Densenet::new(device),
+            Self::Resnet => Resnet::body(device),
+            Self::Densenet => Densenet::body(device),
         };
         OrganNetwork { body, head: Linear::new(features, classes, device) }
     }
@@ -176,7 +176,8 @@ impl OrganNetwork {
 }
 
 impl Resnet {
-    fn new(device: &Device) -> (Body, usize) {
+    /// With its number of features.
+    fn body(device: &Device) -> (Body, usize) {
         let width = |stage: usize| RESNET_WIDTH << stage;
         let mut blocks = vec![];
         for stage in 0..RESNET_STAGES {
@@ -226,7 +227,8 @@ impl Block {
 }
 
 impl Densenet {
-    fn new(device: &Device) -> (Body, usize) {
+    /// With its number of features.
+    fn body(device: &Device) -> (Body, usize) {
         let mut channels = 2 * GROWTH;
         let stem = conv([1, channels], 4, 2, device);
         let mut blocks = vec![];

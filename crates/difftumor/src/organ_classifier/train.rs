@@ -248,7 +248,7 @@ mod tests {
     /// Balls of 1 in the first group and of 0.4 in the second.
     fn crops(n: usize) -> Vec<TumorCrop> {
         let crop = |i: usize| {
-            let (group, value) = if i % 2 == 0 { ("liver", 1.0) } else { ("kidney", 0.4) };
+            let (group, value) = if i.is_multiple_of(2) { ("liver", 1.0) } else { ("kidney", 0.4) };
             let radius2 = (9 + i % 5) as f64;
             let image = Array3::from_shape_fn((16, 16, 16), |(x, y, z)| {
                 let distance2: f64 = [x, y, z].iter().map(|v| (*v as f64 - 8.0).powi(2)).sum();

@@ -107,7 +107,7 @@ impl FeatureTable {
         let Some(first) = tables.first() else {
             return Err(argument("tables of features", "at least one", "none"));
         };
-        for (i, other) in tables.iter().enumerate().filter(|(_, t)| t.columns != first.columns) {
+        if let Some((i, other)) = tables.iter().enumerate().find(|(_, t)| t.columns != first.columns) {
             let differs = |(a, b): &(&String, &String)| a != b;
             let found = first
                 .columns

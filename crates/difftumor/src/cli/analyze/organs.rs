@@ -60,10 +60,10 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
         let style =
             ProgressStyle::with_template("{wide_bar} {pos}/{len} cases, {eta} left").expect("a template");
         let bar = bars.add(ProgressBar::new(dataset.cases.len() as u64).with_style(style));
-        let (found, left_out) = crops(&dataset, &annotation, annotation.name(), options, &|_| bar.inc(1))?;
+        let found = crops(&dataset, &annotation, annotation.name(), options, &|_| bar.inc(1))?;
         bar.finish_and_clear();
-        tumors.crops.extend(found);
-        tumors.left_out.extend(left_out);
+        tumors.crops.extend(found.crops);
+        tumors.left_out.extend(found.left_out);
     }
     let training = TrainingOptions {
         repeats: a.repeats,
