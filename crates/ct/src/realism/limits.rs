@@ -28,13 +28,20 @@ const fn above(figure: &'static str, [warn, fail]: [f64; 2], why: &'static str) 
 }
 
 /// All rules.
-pub(super) const LIMITS: [Limit; 10] = [
+pub(super) const LIMITS: [Limit; 11] = [
     Limit {
         figure: "slenderness",
         side: Side::Below,
         warn: 0.4,
         fail: 0.25,
         why: "early tumors of organs are round or oval (paper F.2)",
+    },
+    Limit {
+        figure: "edge_mm",
+        side: Side::Below,
+        warn: 2.0,
+        fail: 1.2,
+        why: "a scanner blurs an edge by 1 mm or more (half width), which is 1.1 mm from 10 to 90 %",
     },
     above("parts", [1.0, 3.0], "one tumor is in one piece"),
     above("fat_share", [0.2, 0.5], "tumors of organs are not of fat (paper F.2)"),

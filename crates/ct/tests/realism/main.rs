@@ -1,6 +1,8 @@
 //! Figures of real tumors: the ranges that come with the program, and what the gate says of tumors it has not seen.
 //!
 //! All of it needs data that is not in the repository.
+use difftumor_ct::analysis::ranges::Grade;
+use difftumor_ct::components::{Connectivity, components};
 use difftumor_ct::io::nifti::NiftiImage;
 use difftumor_ct::realism::{FIGURES, Figures, Gate, Input, Reference, Shape, Verdict};
 use difftumor_ct::{Labels, Mask, Volume};
@@ -101,7 +103,6 @@ fn built() -> Gate {
         "band_ratio_2_to_4mm",
         "power_ratio_below_4mm",
         "correlation_ratio",
-        "edge_mm",
         "slice_jump",
     ];
     for figure in FIGURES.iter().filter(|figure| of_sarcomas.contains(&figure.name)) {
@@ -112,7 +113,7 @@ fn built() -> Gate {
 
 fn print(name: &str, verdict: &Verdict) {
     println!("{name}: {:?}", verdict.grade);
-    let objections = verdict.checks.iter().filter(|c| c.grade > difftumor_ct::analysis::ranges::Grade::Pass);
+    let objections = verdict.checks.iter().filter(|c| c.grade > Grade::Pass);
     objections.for_each(|check| println!("    {:?} {}", check.grade, check.reason));
 }
 
@@ -142,28 +143,40 @@ fn the_built_in_ranges_are_those_of_the_real_tumors() {
 
 #[test]
 #[ignore = "data outside of the repository: DIFFTUMOR_SHARED_DATA=FOLDER cargo test -p difftumor-ct --test realism -- --ignored --nocapture"]
-fn what_is_said_of_sarcomas() {
+fn most_sarcomas_have_usual_texture() {
     let gate = Gate::built_in();
-    for (name, figures) in sarcomas() {
-        println!("{}", serde_json::to_string(&figures).expect("numbers"));
-        print(&name, &gate.judge(&figures));
+    let sarcomas = sarcomas();
+    for (name, figures) in &sarcomas {
+        println!("{}", serde_json::to_string(figures).expect("numbers"));
+        print(name, &gate.judge(figures));
     }
+    // The ranges are theirs: the ends for 28 tumors are widened extremes, beyond which there is none of them.
+    let failed = sarcomas.iter().flat_map(|(_, f)| gate.judge(f).checks);
+    let failed = failed.filter(|c| c.grade == Grade::Fail && c.figure.contains("ratio")).count();
+    assert_eq!((sarcomas.len(), failed), (28, 0));
 }
 
 #[test]
 #[ignore = "images under CC BY-NC-ND: DIFFTUMOR_SHARED_DATA=FOLDER cargo test -p difftumor-ct --test realism -- --ignored --nocapture"]
-fn what_is_said_of_two_liver_tumors() {
+fn two_liver_tumors_are_measured() {
     let folder = shared("liver_tumor_3dircadb17");
     let ct = volume(&folder.join("ct.nii.gz"));
     let organ = mask(&labels(&folder.join("liver.nii.gz")), 1);
     let tumors = labels(&folder.join("tumors.nii.gz"));
     let gate = Gate::built_in();
-    for number in [1, 2] {
+    // Volumes in ml and mean HU as the data's own description has them; HU of the whole tumor, here 2 mm inside of its border.
+    for (number, ml, hu) in [(1, 85.6, 88.0), (2, 78.6, 63.0)] {
         let (tumor, other) = (mask(&tumors, number), mask(&tumors, 3 - number));
         let input =
             Input { ct: &ct, tumor: &tumor, other_lesions: Some(&other), organ: Some(&organ), before: None };
         let figures = Figures::of(&input).expect("a tumor");
         println!("{}", serde_json::to_string(&figures).expect("numbers"));
         print(&format!("liver tumor {number}"), &gate.judge(&figures));
+        let volume_ml = std::f64::consts::PI / 6.0 * (figures.shape.equivalent_diameter_mm / 10.0).powi(3);
+        assert!((volume_ml - ml).abs() < 0.1, "{volume_ml}");
+        assert!((figures.density.inside_hu - hu).abs() < 8.0, "{figures:?}");
+        assert!(!gate.judge(&figures).checks.iter().any(|c| {
+            c.grade == Grade::Fail && ["sphericity", "flatness", "depth", "slenderness"].contains(&c.figure)
+        }));
     }
 }
