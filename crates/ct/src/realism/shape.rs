@@ -24,7 +24,9 @@ pub struct Shape {
     /// The longest axis.
     pub longest_axis_mm: f64,
     /// Surface of the ball of the same volume over the tumor's: 1 for a ball. The surface is interpolated between slices (linearly in
-    /// the distance from the border: Raya & Udupa 1990), so that a ball in slices of 5 mm has no steps. None below 30 voxels.
+    /// the distance from the border: Raya & Udupa 1990), so that a ball in slices of 5 mm has no steps.
+    /// Edges are rounded within a voxel or so, which makes thin bodies rounder than they are (a box 10 voxels thick by a fifth):
+    /// compare only with what was measured alike. None below 30 voxels.
     pub sphericity: Option<f64>,
     /// Second axis over the first: 1 for a ball.
     pub elongation: f64,
@@ -32,7 +34,7 @@ pub struct Shape {
     pub flatness: f64,
     /// Volume over that of the moment-equivalent ellipsoid: 1 for an ellipsoid, less for sickles and for what is in parts.
     pub fill: f64,
-    /// Diameter of the largest ball that fits inside, to half a voxel. Where the third axis is coarse the tumor has the benefit of
+    /// Diameter of the largest ball that fits inside, around a voxel's centre: up to two voxels less than around any point. Where the third axis is coarse the tumor has the benefit of
     /// the doubt: of a single slice the thickness is not known.
     pub thickness_mm: f64,
     /// That over the equivalent diameter: 1 for a ball, less for flat, long and hollow shapes.

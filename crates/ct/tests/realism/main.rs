@@ -53,8 +53,7 @@ fn kidney_shapes() -> Vec<Shape> {
     let masks = files.iter().filter(|path| path.to_string_lossy().ends_with(".nii.gz"));
     let largest = |path: &PathBuf| {
         let all = mask(&labels(path), 2);
-        let parts =
-            difftumor_ct::components::components(&all.data, difftumor_ct::components::Connectivity::Corners);
+        let parts = components(&all.data, Connectivity::Corners);
         let wanted = parts.largest().expect("a tumor").label;
         let data = parts.keep(|part| part.label == wanted);
         Shape::of(&Mask { data, affine: all.affine }).expect("a tumor")

@@ -53,12 +53,20 @@ fn strips_sheets_and_sickles_fail() {
 #[test]
 fn densities_of_something_else_fail() {
     objects(&Phantom::of([1.0; 3], -90.0, 1.0, in_ball(12.0)), "fat_share", Grade::Fail, "as dark as fat");
-    objects(&Phantom::of([1.0; 3], 3.0, 1.0, in_ball(12.0)), "fluid", Grade::Fail, "as fluid: 4 HU");
+    objects(&Phantom::of([1.0; 3], 3.0, 1.0, in_ball(12.0)), "fluid", Grade::Fail, "as fluid: 3 HU");
     objects(&Phantom::of([1.0; 3], 500.0, 1.0, in_ball(12.0)), "bone_share", Grade::Fail, "as bone");
     objects(&Phantom::of([1.0; 3], -700.0, 1.0, in_ball(12.0)), "air_share", Grade::Fail, "is air");
     // The same HU with tissue in it are no fluid.
     let mut mixed = Phantom::of([1.0; 3], 3.0, 1.0, in_ball(12.0));
-    mixed.ct.data.indexed_iter_mut().for_each(|((x, _, _), v)| *v += if x % 12 < 6 { -15.0 } else { 15.0 });
+    Zip::indexed(&mut mixed.ct.data).and(&mixed.tumor.data).for_each(|(x, _, _), v, t| {
+        *v += if !*t {
+            0.0
+        } else if x % 12 < 6 {
+            -15.0
+        } else {
+            15.0
+        };
+    });
     let verdict = judge(&mixed);
     assert!(verdict.checks.iter().any(|c| c.figure == "fluid" && c.grade == Grade::Pass), "{verdict:#?}");
 }
