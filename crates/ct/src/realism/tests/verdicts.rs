@@ -81,7 +81,7 @@ fn missing_noise_and_too_much_of_it_are_told() {
         }
     });
     objects(&smooth, "band_ratio_below_1mm", Grade::Fail, "smoother than its organ");
-    objects(&smooth, "correlation_ratio", Grade::Fail, "coarser than the scan's");
+    objects(&smooth, "power_ratio_below_4mm", Grade::Warn, "smoother than its organ");
     let mut noisy = ball();
     let before = &noisy.before.data;
     Zip::from(&mut noisy.ct.data).and(before).and(&noisy.tumor.data).for_each(|v, b, t| {
