@@ -18,6 +18,7 @@ pub mod morphology;
 pub mod orient;
 pub mod patch;
 pub mod radiomics;
+pub mod realism;
 pub mod resample;
 pub mod tumor_mask;
 pub mod volume;

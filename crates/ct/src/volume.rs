@@ -64,7 +64,8 @@ impl Affine {
         std::array::from_fn(|a| if a == across { 0.0 } else { sigma_mm / spacing_mm[a] })
     }
 
-    fn slice_axis(&self) -> usize {
+    /// The voxel axis that runs most nearly along the body: across the slices.
+    pub(crate) fn slice_axis(&self) -> usize {
         let spacing_mm = self.spacing_mm();
         let along = |axis: &usize| (self.0[2][*axis] / spacing_mm[*axis]).abs();
         (0..3).max_by(|a, b| along(a).total_cmp(&along(b))).unwrap_or(2)
