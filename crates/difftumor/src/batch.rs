@@ -304,6 +304,7 @@ impl Task<'_> {
             voxels_changed_outside_blend_zone: outside,
             tumors: synthesis.records.clone(),
             not_placed: synthesis.not_placed.clone(),
+            gate: synthesis.gate.clone(),
             warnings: warnings.clone(),
         })
     }

@@ -4,6 +4,7 @@
 //! generated *change* travels back to the scan's grid and is added to its Hounsfield units. So every output keeps its
 //! input's grid and full HU range, and voxels outside of the blend zone are bit-identical.
 mod contrast;
+mod gate;
 mod grain;
 mod growth;
 mod improved;
@@ -17,6 +18,7 @@ mod record;
 mod site;
 mod visibility;
 
+pub use gate::{GateRecord, TumorGate};
 pub use model::DiffusionModel;
 pub use options::{CROP_VOX, LONGEST_AXIS_MM, Preset, SizeChoice, SynthesisOptions};
 pub use proposal::name as size_name;
@@ -27,7 +29,7 @@ use difftumor_ct::draws::Stream;
 use difftumor_ct::label::OrganMask;
 use difftumor_ct::{Labels, Volume};
 use landing::Landed;
-use ndarray::{Array3, Zip, s};
+use ndarray::{Array3, ArrayView3, ArrayViewMut3, Zip, s};
 
 /// A scan with its organs, real or synthesized alike. All arrays share the scan's grid.
 #[derive(Debug, Clone)]
@@ -110,6 +112,8 @@ pub struct Synthesis {
     pub records: Vec<TumorRecord>,
     /// Tumors that found no place, in words.
     pub not_placed: Vec<String>,
+    /// What the gate said, if there is one.
+    pub gate: Option<GateRecord>,
 }
 
 /// What is to be done to an organ.
@@ -152,6 +156,7 @@ impl Synthesizer {
             blend_zone: Array3::from_elem(case.ct.data.dim(), false),
             records: vec![],
             not_placed: vec![],
+            gate: self.options.gate.as_ref().map(|_| GateRecord::default()),
         };
         for organ in 0..case.organs.len() {
             match self.options.preset {
@@ -184,6 +189,17 @@ impl Synthesizer {
     }
 }
 
+/// Adds a change to a scan whose file can store steps of `step_hu`.
+fn add_change(hu: ArrayViewMut3<f32>, change_hu: ArrayView3<f32>, step_hu: Option<f32>) {
+    Zip::from(hu).and(change_hu).for_each(|v, c| {
+        // A change too small to be stored is none; adding 0.0 could still turn -0.0 into 0.0.
+        let c = step_hu.map_or(*c, |s| (c / s).round() * s);
+        if c != 0.0 {
+            *v += c;
+        }
+    });
+}
+
 impl Synthesis {
     /// Adds a painted tumor (or the tumors of one crop) to the scan.
     fn commit(&mut self, organ: usize, landed: &Landed, record: TumorRecord) {
@@ -191,14 +207,7 @@ impl Synthesis {
         let [x, y, z] = landed.start;
         let (nx, ny, nz) = landed.change_hu.dim();
         let region = s![x..x + nx, y..y + ny, z..z + nz];
-        let step = self.case.hu_step;
-        Zip::from(self.case.ct.data.slice_mut(region)).and(&landed.change_hu).for_each(|v, c| {
-            // A change too small to be stored is none; adding 0.0 could still turn -0.0 into 0.0.
-            let c = step.map_or(*c, |s| (c / s).round() * s);
-            if c != 0.0 {
-                *v += c;
-            }
-        });
+        add_change(self.case.ct.data.slice_mut(region), landed.change_hu.view(), self.case.hu_step);
         Zip::from(self.blend_zone.slice_mut(region)).and(&landed.zone).for_each(|z, n| *z |= *n);
         let target = &mut self.case.organs[organ];
         let affine = self.case.ct.affine;

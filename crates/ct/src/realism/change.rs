@@ -3,7 +3,9 @@ use super::site::{Site, count};
 use ndarray::Zip;
 use serde::Serialize;
 
-/// The near surroundings.
+/// Up to here is the edge…
+const EDGE_MM: f64 = 4.0;
+/// …and the near surroundings.
 const NEAR_MM: f32 = 10.0;
 /// Nothing should change from here on.
 const FAR_MM: f32 = 15.0;
@@ -15,7 +17,8 @@ pub(super) const CHANGED_HU: f32 = 1.0;
 pub struct Change {
     /// Mean absolute change of the voxels up to 10 mm outside of the border; none when there are none.
     pub near_hu: Option<f64>,
-    /// Sum of absolute changes outside of the tumor over that everywhere; none when nothing changed.
+    /// Sum of absolute changes more than 4 mm (more than a voxel, where that is larger) outside of the border over that everywhere; none
+    /// when nothing changed. Nearer is the tumor's edge: of a tumor of 6 mm more lies there than within.
     pub outside_share: Option<f64>,
     /// Voxels more than 15 mm from the tumor that changed by more than 1 HU, as a share of the tumor's voxels.
     pub far_share: f64,
@@ -24,6 +27,7 @@ pub struct Change {
 /// `None` without the scan before.
 pub(super) fn measure(site: &Site) -> Option<Change> {
     let change = site.change_hu.as_ref()?;
+    let edge_mm = site.spacing_mm.iter().copied().fold(EDGE_MM, f64::max) as f32;
     let (mut near, mut near_voxels, mut outside, mut all, mut far) = (0.0, 0_usize, 0.0, 0.0, 0_usize);
     Zip::from(change).and(&site.signed_mm).and(&site.inside).for_each(|c, d, inside| {
         let size = f64::from(c.abs());
@@ -31,7 +35,7 @@ pub(super) fn measure(site: &Site) -> Option<Change> {
         if *inside {
             return;
         }
-        outside += size;
+        outside += if *d > edge_mm { size } else { 0.0 };
         if *d <= NEAR_MM {
             near += size;
             near_voxels += 1;

@@ -3,8 +3,14 @@ use super::limits::{LIMITS, Limit, Side};
 use super::names::{FIGURES, Figure};
 use super::{Figures, reference::Reference};
 use crate::analysis::ranges::{Grade, Range};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::io::write_atomically;
 use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::Path;
+
+/// How far a figure may be off by chance, in standard deviations.
+const CHANCE_SD: f64 = 2.0;
 
 /// What tumors are judged by, besides the fixed rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,6 +61,57 @@ impl Gate {
         Reference::of_all(tumors, source).map(|ranges| Self { ranges })
     }
 
+    /// Reads what [`Gate::write`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::Format`] when it holds something else.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path, "read"))?;
+        let wrong = |what: &str, found: String| Error::Format {
+            path: path.to_path_buf(),
+            what: what.into(),
+            expected: "ranges of real tumors as JSON".into(),
+            found,
+            hint: "write it anew from a table of real tumors: difftumor analyze realism --write-ranges"
+                .into(),
+        };
+        let gate: Self = serde_json::from_str(&text).map_err(|e| wrong("content", e.to_string()))?;
+        let ranges = || gate.ranges.iter().flat_map(|r| &r.ranges.ranges);
+        let known = |name: &str| FIGURES.iter().any(|figure| figure.name == name);
+        if let Some(range) = ranges().find(|range| !known(&range.feature)) {
+            return Err(wrong("figure", format!("'{}', which is not measured", range.feature)));
+        }
+        let in_order = |r: &Range| r.possible.low <= r.possible.high && r.usual.low <= r.usual.high;
+        match ranges().find(|range| !in_order(range)) {
+            Some(range) => Err(wrong("limits", format!("{range:?}, not in order"))),
+            None => Ok(gate),
+        }
+    }
+
+    /// Writes the ranges as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).expect("names and numbers can be written");
+        write_atomically(path, |file| writeln!(file, "{text}"))
+    }
+
+    /// The range that a tumor of that longest axis has of a figure, if there is one, and where the range is from.
+    pub fn range(&self, figure: &str, longest_axis_mm: f64) -> Option<(&Range, &str)> {
+        let references = self.ranges.iter().filter(|r| r.holds_for(longest_axis_mm));
+        let mut all = references.flat_map(|r| r.ranges.ranges.iter().map(|range| (range, &*r.ranges.source)));
+        all.find(|(range, _)| range.feature == figure)
+    }
+
+    /// Where its ranges are from, each source once.
+    pub fn sources(&self) -> Vec<&str> {
+        let mut sources: Vec<&str> = self.ranges.iter().map(|r| &*r.ranges.source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
+    }
+
     /// Judges a tumor. Figures that could not be measured, and those without range or rule, are not judged.
     pub fn judge(&self, figures: &Figures) -> Verdict {
         let mut checks = vec![];
@@ -82,7 +139,14 @@ fn against_range(
     reference: &Reference,
     range: &Range,
 ) -> Option<Check> {
-    let verdict = reference.ranges.judge(&range.feature, value).ok()?;
+    // What lies within chance of the range gets the benefit of the doubt.
+    let doubt = 1.0 + CHANCE_SD * (figure.spread)(figures).unwrap_or(0.0);
+    let judged = match value {
+        v if v < range.usual.low => (v * doubt).min(range.usual.low),
+        v if v > range.usual.high => (v / doubt).max(range.usual.high),
+        v => v,
+    };
+    let verdict = reference.ranges.judge(&range.feature, judged).ok()?;
     let say = if value < range.usual.low { figure.too_small } else { figure.too_large };
     // A side that nothing is said of is nothing to object to.
     let (grade, words) = match say {
@@ -91,7 +155,13 @@ fn against_range(
     };
     let reason = match (verdict.grade, grade) {
         (Grade::Pass, _) | (_, Grade::Warn | Grade::Fail) => {
-            format!("{words}{}; {}", verdict.reason, reference.ranges.source)
+            let chance = if judged == value {
+                String::new()
+            } else {
+                let percent = 100.0 * (doubt - 1.0) / CHANCE_SD;
+                format!(" (of the measured {value:.2}: the organ itself differs by {percent:.0} %)")
+            };
+            format!("{words}{}{chance}; {}", verdict.reason, reference.ranges.source)
         }
         _ => format!("{} {value:.3} is on the harmless side of real tumors", figure.name),
     };

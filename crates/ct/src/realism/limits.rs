@@ -48,8 +48,12 @@ pub(super) const LIMITS: [Limit; 11] = [
     above("fluid", [0.5, 0.5], "tumors have tissue in them; fluid is a cyst (paper F.2)"),
     above("bone_share", [0.1, 0.4], "calcifications are a small part of a tumor"),
     above("air_share", [0.002, 0.02], "there is no air in a solid tumor"),
-    above("border_step", [0.5, 1.0], "a step of one noise standard deviation along an edge is seen"),
-    above("change_near_hu", [3.0, 10.0], "an edge blurred as in scans changes the next 10 mm by 1 to 2 HU"),
-    above("change_outside_share", [0.5, 0.7], "the tumor should be most of what is changed"),
+    above("border_step", [1.0, 1.5], "a step of one noise standard deviation along an edge is seen"),
+    above(
+        "change_near_hu",
+        [8.0, 16.0],
+        "an edge as wide as any real one here (9 mm from 10 to 90 %) of 50 HU changes the next 10 mm by 7 HU",
+    ),
+    above("change_outside_share", [0.2, 0.5], "the tumor and its edge should be what is changed"),
     above("change_far_share", [0.001, 0.05], "nothing so far away belongs to the tumor"),
 ];

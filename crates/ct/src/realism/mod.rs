@@ -26,8 +26,8 @@ pub use names::{FIGURES, Figure};
 pub use reference::Reference;
 pub use seams::Seams;
 pub use shape::Shape;
-pub use site::MARGIN_MM;
-pub use texture::Texture;
+pub use site::{MARGIN_MM, surroundings};
+pub use texture::{Ratio, Texture, band_sd_hu};
 
 use crate::{Mask, Volume};
 use serde::Serialize;

@@ -1,5 +1,6 @@
 //! The figures by name, with what a radiologist would say of one that is out of range.
-use super::Figures;
+use super::site::LEAST_VOXELS;
+use super::{Figures, Ratio, Shape};
 
 /// A figure of [`Figures`].
 pub struct Figure {
@@ -9,6 +10,8 @@ pub struct Figure {
     pub unit: &'static str,
     /// Its value.
     pub value: fn(&Figures) -> Option<f64>,
+    /// How far it may be off by chance, as a share of it (standard deviation): what it was compared with varies.
+    pub spread: fn(&Figures) -> Option<f64>,
     /// What is said when it is too small. None: that is nothing to object to (a tumor may be rounder than most).
     pub too_small: Option<fn(&Figures) -> String>,
     /// What is said when it is too large.
@@ -25,7 +28,43 @@ const fn figure(
     too_small: Option<Say>,
     too_large: Option<Say>,
 ) -> Figure {
-    Figure { name, unit, value, too_small, too_large }
+    Figure { name, unit, value, spread: |_| None, too_small, too_large }
+}
+
+/// A figure that is over the organ's.
+const fn ratio(
+    name: &'static str,
+    value: fn(&Figures) -> Option<f64>,
+    spread: fn(&Figures) -> Option<f64>,
+    too_small: Option<Say>,
+    too_large: Option<Say>,
+) -> Figure {
+    Figure { spread, ..figure(name, "", value, too_small, too_large) }
+}
+
+/// Of a tumor that has enough voxels: the proportions of fewer are the voxels'.
+fn shape(f: &Figures) -> Option<Shape> {
+    (f.shape.voxels >= LEAST_VOXELS).then_some(f.shape)
+}
+
+fn band(f: &Figures, i: usize) -> Option<Ratio> {
+    f.texture?.band_ratio[i]
+}
+
+fn finest_power(f: &Figures) -> Option<Ratio> {
+    f.texture?.power_ratio[2]
+}
+
+fn correlation(f: &Figures) -> Option<Ratio> {
+    f.texture?.correlation_ratio
+}
+
+fn value(ratio: Option<Ratio>) -> Option<f64> {
+    ratio.map(|r| r.ratio)
+}
+
+fn spread(ratio: Option<Ratio>) -> Option<f64> {
+    ratio.map(|r| r.spread)
 }
 
 /// All figures that can be judged.
@@ -34,11 +73,11 @@ const fn figure(
 /// object to, whatever sarcomas have against muscle. A blurred tumor lacks what is fine.
 pub static FIGURES: [Figure; 24] = [
     figure("sphericity", "", |f| f.shape.sphericity, Some(|_| "long, flat or ragged".into()), None),
-    figure("elongation", "", |f| Some(f.shape.elongation), Some(long), None),
-    figure("flatness", "", |f| Some(f.shape.flatness), Some(flat), None),
-    figure("fill", "", |f| Some(f.shape.fill), Some(hollow), None),
-    figure("depth", "", |f| Some(f.shape.depth), Some(hollow), None),
-    figure("slenderness", "", |f| Some(f.shape.slenderness), Some(flat), None),
+    figure("elongation", "", |f| shape(f).map(|s| s.elongation), Some(long), None),
+    figure("flatness", "", |f| shape(f).map(|s| s.flatness), Some(flat), None),
+    figure("fill", "", |f| shape(f).map(|s| s.fill), Some(hollow), None),
+    figure("depth", "", |f| shape(f).map(|s| s.depth), Some(hollow), None),
+    figure("slenderness", "", |f| shape(f).map(|s| s.slenderness), Some(flat), None),
     figure("parts", "", |f| Some(f.shape.parts as f64), None, Some(apart)),
     figure("contrast_hu", "HU", |f| f.density.contrast_hu, Some(dark), Some(bright)),
     figure("inside_hu", "HU", |f| Some(f.density.inside_hu), Some(dark), Some(bright)),
@@ -46,11 +85,17 @@ pub static FIGURES: [Figure; 24] = [
     figure("fluid", "", |f| f.density.fluid.map(|v| f64::from(u8::from(v))), None, Some(fluid)),
     figure("bone_share", "", |f| Some(f.density.bone_share), None, Some(bone)),
     figure("air_share", "", |f| Some(f.density.air_share), None, Some(air)),
-    figure("band_ratio_below_1mm", "", |f| f.texture?.band_ratio[0], Some(smooth), Some(grainy)),
-    figure("band_ratio_1_to_2mm", "", |f| f.texture?.band_ratio[1], Some(smooth), Some(grainy)),
-    figure("band_ratio_2_to_4mm", "", |f| f.texture?.band_ratio[2], Some(smooth), None),
-    figure("power_ratio_below_4mm", "", |f| f.texture?.power_ratio[2], Some(smooth), Some(grainy)),
-    figure("correlation_ratio", "", |f| f.texture?.correlation_ratio, Some(fine), None),
+    ratio("band_ratio_below_1mm", |f| value(band(f, 0)), |f| spread(band(f, 0)), Some(smooth), Some(grainy)),
+    ratio("band_ratio_1_to_2mm", |f| value(band(f, 1)), |f| spread(band(f, 1)), Some(smooth), Some(grainy)),
+    ratio("band_ratio_2_to_4mm", |f| value(band(f, 2)), |f| spread(band(f, 2)), Some(smooth), None),
+    ratio(
+        "power_ratio_below_4mm",
+        |f| value(finest_power(f)),
+        |f| spread(finest_power(f)),
+        Some(smooth),
+        Some(grainy),
+    ),
+    ratio("correlation_ratio", |f| value(correlation(f)), |f| spread(correlation(f)), Some(fine), None),
     figure("edge_mm", "mm", |f| f.edge_mm, Some(sharp), Some(washed)),
     figure("border_step", "noise sd", |f| f.seams.border_step, None, Some(border)),
     figure("slice_jump", "", |f| f.seams.slice_jump, None, Some(jump)),
@@ -140,7 +185,7 @@ fn jump(_: &Figures) -> String {
 
 fn changed(f: &Figures) -> String {
     let share = f.change.and_then(|c| c.outside_share).unwrap_or_default();
-    format!("the organ outside of it was changed: {:.0} % of all change lies there", 100.0 * share)
+    format!("the organ outside of it was changed: {:.0} % of all change lies beyond its edge", 100.0 * share)
 }
 
 fn far(_: &Figures) -> String {

@@ -19,6 +19,8 @@ const SMOOTH_SAMPLES: f64 = 0.8;
 /// Size and shape. Axes are those of the moment-equivalent ellipsoid, see [`crate::measure`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Shape {
+    /// Number of voxels.
+    pub voxels: usize,
     /// Diameter of the ball of the same volume.
     pub equivalent_diameter_mm: f64,
     /// The longest axis.
@@ -66,6 +68,7 @@ pub(super) fn measure(inside: &Array3<bool>, spacing_mm: [f64; 3]) -> Option<Sha
     let least = LEAST_PART * m.voxels as f64;
     let parts = components(&body, Connectivity::Corners).parts;
     Some(Shape {
+        voxels: m.voxels,
         equivalent_diameter_mm: m.equivalent_diameter_mm,
         longest_axis_mm: a,
         sphericity: (m.voxels >= LEAST_VOXELS).then(|| sphericity(&signed_mm, spacing_mm)).flatten(),

@@ -12,8 +12,23 @@ const AROUND_MM: (f32, f32) = (3.0, 8.0);
 const CORE_MM: f32 = 2.0;
 /// Where no organ is labelled, tissue is what is neither fat nor bone.
 const SOFT_TISSUE_HU: (f32, f32) = (-20.0, 200.0);
+/// Boxes beside the tumor on each side along each axis, where the organ's texture is measured…
+pub(super) const PLACES_ASIDE: usize = 2;
+/// …and the least distance between them.
+pub(super) const APART_MM: f64 = 3.0;
 /// Voxels that a region needs for statistics.
 pub(super) const LEAST_VOXELS: usize = 30;
+
+/// The part of a scan that the figures of a tumor depend on: its box with the margin and with the boxes beside it. Cut down to this, a scan
+/// gives the same figures.
+pub fn surroundings(tumor: &VoxelBox, spacing_mm: [f64; 3], shape: [usize; 3]) -> VoxelBox {
+    let extent = tumor.shape();
+    let margin_vox = std::array::from_fn(|a| {
+        let vox = |mm: f64| (mm / spacing_mm[a]).ceil() as usize + 1;
+        vox(MARGIN_MM).max(PLACES_ASIDE * (extent[a] + vox(APART_MM)))
+    });
+    tumor.grown(margin_vox, shape)
+}
 
 /// The tumor's box and its margin. All arrays are `[in plane, in plane, slice]`.
 pub(super) struct Site<'a> {

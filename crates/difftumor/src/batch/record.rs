@@ -5,7 +5,9 @@ use super::{Also, BatchOptions};
 use crate::dataset::{CaseSource, SourceFile};
 use crate::diffusion::DiffusionConfig;
 use crate::error::{Error, Result};
-use crate::synthesis::{Generator, SynthesisOptions, Synthesizer, TumorRecord};
+use crate::run::sha256;
+use crate::synthesis::{GateRecord, Generator, SynthesisOptions, Synthesizer, TumorRecord};
+use difftumor_ct::realism::Gate;
 use difftumor_ct::tumor_mask::fit::FitOptions;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -36,6 +38,9 @@ pub struct Settings {
     pub fit: FitSettings,
     /// Difference from the organ around it below which a tumor is drawn again.
     pub min_contrast_hu: f64,
+    /// What tumors must pass, if anything.
+    #[serde(default)]
+    pub gate: Option<GateSettings>,
     /// The models that paint.
     pub models: Vec<ModelSettings>,
     /// The device that they run on.
@@ -58,6 +63,15 @@ pub struct FitSettings {
     pub gap_vox: usize,
     pub min_axis_ratio: f64,
     pub tries: usize,
+}
+
+/// The gate that tumors must pass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GateSettings {
+    /// Where its ranges of real tumors are from.
+    pub compared_with: Vec<String>,
+    /// SHA-256 of the ranges as JSON.
+    pub ranges_sha256: String,
 }
 
 /// A diffusion model and its autoencoder.
@@ -101,6 +115,9 @@ pub struct CaseRecord {
     pub tumors: Vec<TumorRecord>,
     /// Tumors that found no place.
     pub not_placed: Vec<String>,
+    /// What the gate said, if there was one.
+    #[serde(default)]
+    pub gate: Option<GateRecord>,
     /// What looked wrong in the inputs.
     pub warnings: Vec<String>,
 }
@@ -108,7 +125,7 @@ pub struct CaseRecord {
 impl Settings {
     pub(super) fn new(synthesizer: &Synthesizer, batch: &BatchOptions) -> Self {
         // Taken apart by name, so that a new option cannot be forgotten here.
-        let SynthesisOptions { preset, size, growth_mm, tumors, seed, fit, min_contrast_hu } =
+        let SynthesisOptions { preset, size, growth_mm, tumors, seed, fit, min_contrast_hu, gate } =
             &synthesizer.options;
         let FitOptions { min_inside, gap_vox, min_axis_ratio, tries } = *fit;
         let models = match &synthesizer.generator {
@@ -126,6 +143,7 @@ impl Settings {
             organs: batch.organs.iter().map(ToString::to_string).collect(),
             fit: FitSettings { min_inside, gap_vox, min_axis_ratio, tries },
             min_contrast_hu: *min_contrast_hu,
+            gate: gate.as_ref().map(GateSettings::new),
             models: models
                 .iter()
                 .map(|model| ModelSettings {
@@ -139,6 +157,16 @@ impl Settings {
             preview: batch.preview,
             pair: batch.pair,
             also: batch.also.clone(),
+        }
+    }
+}
+
+impl GateSettings {
+    fn new(gate: &Gate) -> Self {
+        let ranges = serde_json::to_vec(gate).expect("names and numbers");
+        Self {
+            compared_with: gate.sources().into_iter().map(Into::into).collect(),
+            ranges_sha256: sha256(&ranges),
         }
     }
 }

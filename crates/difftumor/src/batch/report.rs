@@ -2,6 +2,7 @@
 use super::output::write_json;
 use super::{BatchOptions, CaseRecord, Settings};
 use crate::error::{Error, Result};
+use crate::synthesis::GateRecord;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,8 @@ pub struct CaseReport {
     pub voxels_changed: [usize; 2],
     /// Tumors that found no place, and what looked wrong in the inputs.
     pub warnings: Vec<String>,
+    /// What the gate said, if there is one.
+    pub gate: Option<GateRecord>,
     /// Time that it took.
     pub seconds: f64,
 }
@@ -63,6 +66,8 @@ pub struct BatchReport {
     pub peak_memory_bytes: Option<u64>,
     /// Cases worked on at one time.
     pub jobs: usize,
+    /// What the gate said of the tumors of all outputs, if there is one.
+    pub gate: Option<GateRecord>,
     /// The part that was asked for, as `i/n`.
     pub shard: Option<String>,
     /// What the outputs were made with.
@@ -82,6 +87,7 @@ impl CaseReport {
             tumors: record.tumors.len(),
             voxels_changed: [record.voxels_changed, record.voxels_changed_outside_blend_zone],
             warnings: record.warnings.iter().chain(&record.not_placed).cloned().collect(),
+            gate: record.gate.clone(),
             seconds: 0.0,
         }
     }
@@ -96,6 +102,7 @@ impl CaseReport {
             tumors: 0,
             voxels_changed: [0; 2],
             warnings: vec![],
+            gate: None,
             seconds: 0.0,
         }
     }
@@ -110,6 +117,11 @@ impl BatchReport {
     ) -> Self {
         let count = |status| cases.iter().filter(|c| c.status == status).count();
         let made = cases.iter().filter(|c| c.status == Status::Done);
+        let gate = settings.gate.as_ref().map(|_| {
+            let mut all = GateRecord::default();
+            cases.iter().filter_map(|c| c.gate.as_ref()).for_each(|gate| all.add(gate));
+            all
+        });
         Self {
             totals: Totals {
                 outputs: cases.len(),
@@ -121,6 +133,7 @@ impl BatchReport {
             seconds,
             peak_memory_bytes: crate::memory::peak_bytes(),
             jobs: options.jobs,
+            gate,
             shard: options.shard.map(|s| s.to_string()),
             settings,
             cases,

@@ -8,8 +8,11 @@ use difftumor::device;
 use difftumor::objects::{fetch, is_folder, is_one_scan, is_url};
 use difftumor::run::shipped;
 use difftumor::shard::Shard;
-use difftumor::synthesis::{DiffusionModel, Generator, Preset, SizeChoice, SynthesisOptions, Synthesizer};
+use difftumor::synthesis::{
+    DiffusionModel, GateRecord, Generator, Preset, SizeChoice, SynthesisOptions, Synthesizer,
+};
 use difftumor_ct::label::OrganSpec;
+use difftumor_ct::realism::Gate;
 use difftumor_ct::tumor_mask::size::Size;
 use difftumor_ct::tumor_mask::sizes_mm::DiameterRange;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -65,6 +68,13 @@ pub struct Arguments {
     /// The published pipeline as it is, or ours, which never draws invisible, clipped or misplaced tumors
     #[arg(long, default_value = "default")]
     preset: PresetName,
+    /// Draw tumors again that next to no real one is like: strips and sickles, densities as of fat or fluid, noise unlike the scan's,
+    /// pasted edges
+    #[arg(long)]
+    gate: bool,
+    /// Judge by these ranges of real tumors, of `analyze realism --write-ranges`, and not by those that come with the program
+    #[arg(long = "match", value_name = "JSON", requires = "gate")]
+    real: Option<PathBuf>,
     /// Cases worked on, and held in memory, at one time. Outputs do not depend on it
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
@@ -250,7 +260,19 @@ impl Arguments {
             growth_mm,
             tumors,
             seed: self.seed,
+            gate: self.gate()?,
             ..SynthesisOptions::default()
+        })
+    }
+
+    fn gate(&self) -> anyhow::Result<Option<Gate>> {
+        Ok(match &self.real {
+            _ if !self.gate => None,
+            None => Some(Gate::built_in()),
+            Some(path) => {
+                let ranges = fetch(path)?;
+                Some(Gate::read(ranges.path()).map_err(|e| ranges.explain(e.into()))?)
+            }
         })
     }
 
@@ -334,8 +356,9 @@ fn summarise(report: &BatchReport) -> anyhow::Result<()> {
     }
     let memory =
         report.peak_memory_bytes.map(|b| format!(", peak memory {} MB", b >> 20)).unwrap_or_default();
+    let gate = report.gate.as_ref().map(gate_line).unwrap_or_default();
     print(&format!(
-        "{} done with {} tumors, {} skipped, {} failed; voxels changed outside of the blend zones: {}; {:.1} s{memory}\n",
+        "{} done with {} tumors, {} skipped, {} failed; voxels changed outside of the blend zones: {}; {:.1} s{memory}\n{gate}",
         totals.done,
         totals.tumors_made,
         totals.skipped,
@@ -343,4 +366,15 @@ fn summarise(report: &BatchReport) -> anyhow::Result<()> {
         report.cases.iter().map(|c| c.voxels_changed[1]).sum::<usize>(),
         report.seconds,
     ))
+}
+
+/// How many tumors were drawn again, and why.
+fn gate_line(gate: &GateRecord) -> String {
+    let share = 100.0 * gate.rejected as f64 / gate.judged.max(1) as f64;
+    let mut reasons: Vec<_> = gate.reasons.iter().collect();
+    reasons.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+    let reasons: Vec<String> = reasons.iter().map(|(figure, n)| format!("{figure} {n}")).collect();
+    let reasons =
+        if reasons.is_empty() { String::new() } else { format!(": failed by {}", reasons.join(", ")) };
+    format!("gate: {} of {} painted tumors rejected ({share:.0} %){reasons}\n", gate.rejected, gate.judged)
 }

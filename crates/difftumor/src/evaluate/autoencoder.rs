@@ -2,7 +2,7 @@
 //! whose codes are their own ([`Tiling`]).
 use super::bounds::{Noise, noise, pooled};
 use super::similarity::{mean_absolute_error, mean_squared_error, psnr_db, seam_ratio, ssim};
-use crate::analyze::texture::bands;
+
 use crate::autoencoder::whole_volume::{Tiling, WholeReconstruction};
 use crate::autoencoder::{Autoencoder, AutoencoderConfig};
 use crate::error::{Error, Result, caught};
@@ -14,6 +14,7 @@ use burn::tensor::Device;
 use difftumor_ct::Affine;
 use difftumor_ct::intensity::HuWindow;
 use difftumor_ct::io::write_atomically;
+use difftumor_ct::realism::band_sd_hu;
 use ndarray::{Array3, ArrayView2, Axis};
 use serde::Serialize;
 use std::io::Write;
@@ -256,7 +257,7 @@ impl Evaluator {
         let (nx, ny, nz) = image.dim();
         let tissue = image.mapv(|v| v > -1.0 && v < 1.0);
         let grid = Affine::from_spacing_mm([1.0; 3]);
-        let texture_kept = match (bands(&decoded, &tissue, &grid), bands(image, &tissue, &grid)) {
+        let texture_kept = match (band_sd_hu(&decoded, &tissue, &grid), band_sd_hu(image, &tissue, &grid)) {
             (Some(back), Some(scan)) => Some(std::array::from_fn(|i| back[i] / scan[i])),
             _ => None,
         };

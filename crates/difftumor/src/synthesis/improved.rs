@@ -1,4 +1,5 @@
 //! The default preset: one tumor at a time, well inside the organ, blended, and labelled where it shows.
+use super::gate::{GateRecord, MOST_REJECTED, TumorGate, judge};
 use super::landing::Landed;
 use super::painting::PaintedTumor;
 use super::proposal::{Proposal, fits_crop, propose, replaces_typical_tissue};
@@ -7,6 +8,7 @@ use super::site::Site;
 use super::visibility::contrast_hu;
 use super::{Case, Generator, Synthesis, Synthesizer, Task};
 use crate::error::Result;
+use difftumor_ct::analysis::ranges::Grade;
 use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::measure::HuStatistics;
 use difftumor_ct::tumor_mask::fit::{OrganSite, PlacedMask};
@@ -31,10 +33,16 @@ pub(super) fn fill_organ(synthesizer: &Synthesizer, state: &mut Synthesis, task:
     let mut occupied = site.occupied.clone();
     for n in 1..=wanted {
         let mut draws = synthesizer.stream(&state.case, organ, copy, n);
-        let Some(tumor) = ground.one_tumor(&state.case, &occupied, &mut draws)? else {
+        let mut said = GateRecord::default();
+        let tumor = ground.one_tumor(&state.case, &occupied, &mut draws, &mut said)?;
+        if let Some(gate) = &mut state.gate {
+            gate.add(&said);
+        }
+        let Some(tumor) = tumor else {
             state.not_placed.push(format!(
-                "tumor {n} of {wanted} in the {name}: {ATTEMPTS} shapes found no place where at least {:.0} % of them lie inside the organ, clear of other tumors, in tissue typical of the organ, and show",
-                100.0 * synthesizer.options.fit.min_inside
+                "tumor {n} of {wanted} in the {name}: {ATTEMPTS} shapes found no place where at least {:.0} % of them lie inside the organ, clear of other tumors, in tissue typical of the organ, and show{}",
+                100.0 * synthesizer.options.fit.min_inside,
+                rejections(&said)
             ));
             continue;
         };
@@ -49,6 +57,20 @@ pub(super) fn fill_organ(synthesizer: &Synthesizer, state: &mut Synthesis, task:
         state.commit(organ, &tumor.landed, record);
     }
     Ok(())
+}
+
+/// What the gate had against a tumor that was given up.
+fn rejections(said: &GateRecord) -> String {
+    if said.rejected == 0 {
+        return String::new();
+    }
+    let reasons: Vec<String> = said.reasons.iter().map(|(figure, n)| format!("{figure} {n} times")).collect();
+    format!(
+        "; the gate rejected {} of {} that were painted ({})",
+        said.rejected,
+        said.judged,
+        reasons.join(", ")
+    )
 }
 
 /// A tumor that may go into the scan.
@@ -70,10 +92,19 @@ pub(super) struct Ground<'a> {
 
 impl Ground<'_> {
     /// Draws shapes and places until one holds a tumor that shows. Painting comes last: it is what costs.
-    fn one_tumor(&self, case: &Case, occupied: &Array3<bool>, draws: &mut Stream) -> Result<Option<Tumor>> {
+    fn one_tumor(
+        &self,
+        case: &Case,
+        occupied: &Array3<bool>,
+        draws: &mut Stream,
+        said: &mut GateRecord,
+    ) -> Result<Option<Tumor>> {
         let synthesizer = self.synthesizer;
         let seen = if self.task.grown_to_mm.is_some() { self.task.case } else { case };
         for attempt in 1..=ATTEMPTS {
+            if said.rejected >= MOST_REJECTED {
+                return Ok(None);
+            }
             let Some(p) = propose(synthesizer, &self.place, occupied, draws)? else { continue };
             if (self.is_cropped() && !fits_crop(self.site, &p))
                 || !replaces_typical_tissue(self.site, &seen.ct, &p.placed, &self.hu)?
@@ -89,8 +120,9 @@ impl Ground<'_> {
             if !shows(&tumor) {
                 continue;
             }
+            let Some(gate) = self.passes(seen, &tumor, said) else { continue };
             let Some(size_mm) = self.task.grown_to_mm else {
-                return Ok(Some(Tumor::new(tumor, &p, p.placed.clone(), attempt)));
+                return Ok(Some(Tumor::new(tumor, &p, p.placed.clone(), (attempt, gate))));
             };
             let at = |longest_mm| p.growing.at(&p, &self.place, longest_mm);
             let Some(smallest) = at(synthesizer.options.growth_mm[0])? else { continue };
@@ -100,10 +132,19 @@ impl Ground<'_> {
             }
             let Some(own) = at(size_mm)? else { continue };
             if let Some(tumor) = self.painted(case, &own, &p, &mut same_draws.clone())? {
-                return Ok(Some(Tumor::new(tumor, &own, p.placed, attempt)));
+                return Ok(Some(Tumor::new(tumor, &own, p.placed, (attempt, gate))));
             }
         }
         Ok(None)
+    }
+
+    /// Asks the gate. `None`: the tumor failed. A tumor that cannot be judged, as one of its voxels is no number, fails too.
+    fn passes(&self, seen: &Case, tumor: &PaintedTumor, said: &mut GateRecord) -> Option<Option<TumorGate>> {
+        let Some(gate) = &self.synthesizer.options.gate else { return Some(None) };
+        let rejected = said.rejected;
+        let verdict = judge(gate, seen, self.task.organ, &tumor.landed)?;
+        said.count(&verdict);
+        (verdict.grade < Grade::Fail).then(|| Some(TumorGate::new(&verdict, rejected)))
     }
 
     /// Whether a model paints, which sees a crop.
@@ -113,7 +154,12 @@ impl Ground<'_> {
 }
 
 impl Tumor {
-    fn new(painted: PaintedTumor, p: &Proposal, room: PlacedMask, attempts: usize) -> Self {
+    fn new(
+        painted: PaintedTumor,
+        p: &Proposal,
+        room: PlacedMask,
+        (attempts, gate): (usize, Option<TumorGate>),
+    ) -> Self {
         let PaintedTumor { landed, contrast_hu, weights_sha256 } = painted;
         let record = TumorRecord {
             size: p.size.into(),
@@ -121,6 +167,7 @@ impl Tumor {
             edge_sigma_mm: p.edge_sigma_vox,
             contrast_hu,
             weights_sha256,
+            gate,
             ..TumorRecord::unmeasured()
         };
         Self { room, landed, record }

@@ -2,6 +2,7 @@
 use super::Generator;
 use crate::error::Result;
 use difftumor_ct::draws::Draws;
+use difftumor_ct::realism::Gate;
 use difftumor_ct::tumor_mask::fit::FitOptions;
 use difftumor_ct::tumor_mask::size::{HU2023, PAPER, Size, SizeClass};
 use difftumor_ct::tumor_mask::sizes_mm::DiameterRange;
@@ -60,6 +61,8 @@ pub struct SynthesisOptions {
     /// Difference in mean HU between a tumor's label and the organ around it below which a tumor of the default preset is
     /// drawn again: what is hardly seen shall not be labelled. Noise of a body CT is 10 to 20 HU.
     pub min_contrast_hu: f64,
+    /// What tumors of the default preset must pass; those that fail are drawn again.
+    pub gate: Option<Gate>,
 }
 
 impl Default for SynthesisOptions {
@@ -72,6 +75,7 @@ impl Default for SynthesisOptions {
             seed: 0,
             fit: FitOptions::default(),
             min_contrast_hu: 10.0,
+            gate: None,
         }
     }
 }
@@ -145,6 +149,10 @@ impl SynthesisOptions {
             );
         }
         if self.preset == Preset::Paper {
+            if self.gate.is_some() {
+                let expected = "the default preset: the published pipeline keeps all that it draws".into();
+                return refuse("gate", expected, "the paper preset".into());
+            }
             if let Some((low, high)) = self.tumors {
                 let expected =
                     "none: the paper preset draws 1 to 3 early tumors or 1 larger one itself".into();

@@ -1,5 +1,6 @@
 //! What is written down about each tumor.
 use super::Case;
+use super::gate::TumorGate;
 use super::visibility::{compare, with_ring};
 use difftumor_ct::Labels;
 use difftumor_ct::measure::{HuStatistics, measure};
@@ -59,6 +60,9 @@ pub struct TumorRecord {
     pub hu_before: Option<HuRecord>,
     /// HU of the organ within 5 mm around, tumors left out.
     pub hu_around: Option<HuRecord>,
+    /// What the gate said of it, if there is one; of a growth series, of the tumor at its largest.
+    #[serde(default)]
+    pub gate: Option<TumorGate>,
 }
 
 impl From<HuStatistics> for HuRecord {
@@ -114,6 +118,7 @@ impl TumorRecord {
             hu_inside: None,
             hu_before: None,
             hu_around: None,
+            gate: None,
         }
     }
 }
