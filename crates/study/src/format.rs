@@ -115,3 +115,20 @@ pub struct Links {
     /// Token (32 hexadecimal digits from the system's source of randomness) by reader's name.
     pub tokens: BTreeMap<String, String>,
 }
+
+/// One answer as it is kept. A reader who goes back and answers anew adds a revision; the last one counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The reader's name.
+    pub reader: String,
+    /// The item's id.
+    pub item: String,
+    /// One of [`Study::choices`].
+    pub answer: String,
+    /// From 1, for each reader and item.
+    pub revision: u32,
+    /// How long the item was in view before the answer, in ms; rests and hidden pages do not count.
+    pub reading_ms: u64,
+    /// When the server had it, in ms since 1970.
+    pub received_unix_ms: u64,
+}
