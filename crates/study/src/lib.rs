@@ -8,5 +8,6 @@ pub mod error;
 pub mod format;
 pub mod make;
 mod problem;
+pub mod score;
 
 pub use error::{Error, Result};
