@@ -185,9 +185,8 @@ fn entries(
     chosen: &[Vec<usize>],
     options: &MakeOptions,
 ) -> Result<Vec<Entry>> {
-    let id = |tumor: usize, showing| {
-        random_id(options.seed, &sources[tumors[tumor].source], &tumors[tumor], showing)
-    };
+    let id =
+        |tumor: usize, showing| random_id(options, &sources[tumors[tumor].source], &tumors[tumor], showing);
     let all: usize = chosen.iter().map(Vec::len).sum();
     // Room for rounding: 0.29 * 100 is below 29.
     let repeats = (options.repeats * all as f64 + 1e-9).floor() as usize;
@@ -207,10 +206,11 @@ fn entries(
     }
 }
 
-/// 16 hexadecimal digits.
-fn random_id(seed: u64, source: &Source, tumor: &survey::Tumor, showing: u64) -> String {
-    let of = format!("id {} {} {}", source.case, source.organ, source.synthetic);
-    let mut draws = Stream::new(seed, showing, &of, tumor.number as u64);
+/// 16 hexadecimal digits. Kind and title are in what they are drawn from: the key of one study says nothing of another of the same seed.
+fn random_id(options: &MakeOptions, source: &Source, tumor: &survey::Tumor, showing: u64) -> String {
+    let Source { case, organ, synthetic, .. } = source;
+    let of = format!("id {:?} {} {case} {organ} {synthetic}", options.kind, options.title);
+    let mut draws = Stream::new(options.seed, showing, &of, tumor.number as u64);
     let mut half = || draws.integer(0, i64::from(u32::MAX));
     format!("{:08x}{:08x}", half(), half())
 }

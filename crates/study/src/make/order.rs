@@ -4,6 +4,7 @@
 //! twice come in the first third and again in the last: at least a third of the study lies between, and the first time is known.
 use super::{Entry, shuffle};
 use difftumor_ct::draws::Stream;
+use std::collections::BTreeSet;
 
 /// Ids of all entries (sorted by id) in the order of `reader`.
 ///
@@ -23,9 +24,9 @@ pub(super) fn order(entries: &[Entry], seed: u64, reader: &str) -> Vec<String> {
     for (&(first, again), (early, late)) in pairs.iter().zip(early.into_iter().zip(late)) {
         (slots[early], slots[late]) = (Some(first), Some(again));
     }
-    let is_paired = |id: &str| pairs.iter().any(|(first, again)| *first == id || *again == id);
-    let mut others: Vec<&str> =
-        entries.iter().map(|entry| entry.id.as_str()).filter(|id| !is_paired(id)).collect();
+    let paired: BTreeSet<&str> = pairs.iter().flat_map(|(first, again)| [*first, *again]).collect();
+    let ids = entries.iter().map(|entry| entry.id.as_str());
+    let mut others: Vec<&str> = ids.filter(|id| !paired.contains(id)).collect();
     shuffle(&mut others, &mut draws);
     let mut others = others.into_iter();
     let filled = slots.into_iter().map(|slot| slot.or_else(|| others.next()).expect("a slot for each entry"));

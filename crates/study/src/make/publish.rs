@@ -1,6 +1,7 @@
 //! Writes a study's files, all or none.
 use super::unfinished::Unfinished;
 use super::{Entry, MakeOptions, SOFT_TISSUE_HU, Source, alone, context, order, read_ras, survey::Tumor};
+use crate::digest::{hexadecimal, sha256};
 use crate::error::Result;
 use crate::format::{FORMAT, Item, Key, Kind, Links, Reader, Readers, Study, Truth};
 use crate::problem::{argument, file};
@@ -8,7 +9,6 @@ use difftumor_ct::Volume;
 use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::io::nifti::{Datatype, NiftiImage};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub(super) fn publish(
     let mut unfinished = Unfinished::begin(&options.out)?;
     let items = write_volumes(unfinished.folder(), sources, tumors, entries, options)?;
     let bytes = json(&study(sources, items, options));
-    let study_sha256 = hexadecimal(&Sha256::digest(&bytes));
+    let study_sha256 = sha256(&bytes);
     unfinished.write("study.json", &bytes)?;
     let (readers, links) = readers(entries, options)?;
     unfinished.write("readers.json", &json(&readers))?;
@@ -81,7 +81,7 @@ fn write_volumes(
 fn write_volume(path: &Path, volume: &Volume) -> Result<String> {
     NiftiImage::from_volume(volume, Datatype::I16, path).write(path)?;
     let bytes = fs::read(path).map_err(|error| file(path, error, "see that the disk is sound"))?;
-    Ok(hexadecimal(&Sha256::digest(bytes)))
+    Ok(sha256(bytes))
 }
 
 /// Along which axes a tumor that is shown alone is mirrored.
@@ -119,7 +119,7 @@ fn readers(entries: &[Entry], options: &MakeOptions) -> Result<(Readers, Links)>
         let token = hexadecimal(&bytes);
         readers.readers.push(Reader {
             name: name.clone(),
-            token_sha256: hexadecimal(&Sha256::digest(&token)),
+            token_sha256: sha256(&token),
             order: order::order(entries, options.seed, name),
         });
         links.tokens.insert(name.clone(), token);
@@ -144,8 +144,4 @@ fn json(value: &impl Serialize) -> Vec<u8> {
         serde_json::to_vec_pretty(value).expect("the study's types have text keys and finite numbers");
     bytes.push(b'\n');
     bytes
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

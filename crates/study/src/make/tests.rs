@@ -243,6 +243,10 @@ fn bytes_follow_from_the_seed_and_tokens_do_not() {
     }
     let (a_key, c_key): (Key, Key) = (read(&a.key), read(&c.key));
     assert!(a_key.items.keys().all(|id| !c_key.items.contains_key(id)), "ids of different seeds meet");
+    let d = MakeOptions { title: "Another".into(), ..options("d", 5) };
+    on_threads(4, &d);
+    let d_key: Key = read(&d.key);
+    assert!(a_key.items.keys().all(|id| !d_key.items.contains_key(id)), "ids of different titles meet");
 
     let (a_readers, b_readers): (Readers, Readers) =
         (read(a.out.join("readers.json")), read(b.out.join("readers.json")));

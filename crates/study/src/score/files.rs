@@ -1,9 +1,9 @@
 //! Reads a study's files.
+use crate::digest::sha256;
 use crate::error::Result;
 use crate::format::{Key, Readers, Study};
 use crate::problem::file;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -18,8 +18,7 @@ const LONGEST_BYTES: u64 = 1 << 28;
 pub fn read_study(folder: &Path) -> Result<(Study, String, Readers)> {
     let (study, bytes) = read_json(&folder.join("study.json"))?;
     let (readers, _) = read_json(&folder.join("readers.json"))?;
-    let study_sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((study, study_sha256, readers))
+    Ok((study, sha256(bytes), readers))
 }
 
 /// Reads a key.

@@ -13,6 +13,7 @@ mod files;
 mod kappa;
 mod organs;
 mod page;
+mod plot;
 mod share;
 mod table;
 mod times;

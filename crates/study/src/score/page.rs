@@ -1,4 +1,5 @@
 //! Scores as one page of HTML with nothing to fetch.
+use super::plot::accuracies;
 use super::{Again, Confusion, ReaderScores, Scores, Share, Spread, Turing};
 use crate::format::Kind;
 use difftumor_ct::metrics::interval::Interval;
@@ -63,6 +64,7 @@ fn turing(scores: &Scores) -> Markup {
     let organ = |i: usize| scores.readers[0].turing[i].organ.as_deref().unwrap_or("all organs");
     html! {
         h2 { "Real or synthetic?" }
+        (accuracies(scores))
         div.wide { table {
             caption { "Positives are real tumors: sensitivity is the share of real tumors called real, specificity that of synthetic ones called synthetic." }
             thead { tr { th { "organ" } th {} @for reader in &scores.readers { th { (reader.reader) } } } }
@@ -93,6 +95,7 @@ fn organs(scores: &Scores) -> Markup {
     let pooled = scores.pooled.as_ref().map(|pooled| ("All readers", pooled));
     html! {
         h2 { "Which organ?" }
+        (accuracies(scores))
         div.tables { @for (name, confusion) in pooled.into_iter().chain(of_readers) { (confusion_table(name, confusion)) } }
         p.note { "Rows are the organs that tumors are in, columns the answers. Precision: of the answers that name an organ, those that are right. Answers of several readers to one tumor are not independent: those of all readers have no limits." }
     }

@@ -52,6 +52,9 @@ fn pages_hold_the_figures_and_escape_names() {
     ] {
         assert!(page.contains(text), "{text} is not in {page}");
     }
+    // The plot has a dot for each reader who answered: 50 % is in the middle of 420 pixels.
+    assert_eq!(page.matches("<circle").count(), 2);
+    assert!(page.contains(r#"<circle cx="400.0" cy="13.0""#), "{page}");
     // Nothing is fetched.
     assert!(!page.contains("http") && !page.contains("src="));
     let page = html(&organ_files().score(&organ_answers()).unwrap(), "Organs");
