@@ -206,19 +206,30 @@ fn a_case_gives_a_second_tumor_only_when_there_are_no_more_cases() {
     for i in 0..3 {
         sources.push(Scan::default().source(dir.path(), &format!("made{i}"), "liver", true));
     }
-    let cases = |items: usize, name: &str| {
-        let options = MakeOptions { items, repeats: 0.0, ..options(dir.path(), name) };
+    // A synthetic tumor in a scan whose real one is shown comes after those in other scans.
+    sources.push(Scan::default().source(dir.path(), "one", "liver", true));
+    let cases = |items: usize, seed: u64| -> [Vec<String>; 2] {
+        let name = format!("{items} of {seed}");
+        let options = MakeOptions { items, seed, repeats: 0.0, ..options(dir.path(), &name) };
         make(&sources, &options).unwrap();
         let key: Key = read(&options.key);
-        let mut real: Vec<String> =
-            key.items.into_values().filter(|t| !t.synthetic).map(|t| t.case).collect();
-        real.sort();
-        real
+        [false, true].map(|synthetic| {
+            let of = key.items.values().filter(|truth| truth.synthetic == synthetic);
+            let mut cases: Vec<String> = of.map(|truth| truth.case.clone()).collect();
+            cases.sort();
+            cases
+        })
     };
-    assert_eq!(cases(4, "few"), ["one", "two"]);
-    assert_eq!(cases(5, "odd"), ["one", "two"]);
-    assert_eq!(cases(6, "all"), ["one", "two", "two"]);
-    assert_eq!(cases(60, "more"), ["one", "two", "two"]);
+    // Two of three real tumors drawn at random would be of two cases for all six seeds with a probability of (2/3)^6 = 9 %, and two of
+    // four synthetic ones would leave that scan out with 1/2^6.
+    for seed in 0..6 {
+        let [real, synthetic] = cases(4, seed);
+        assert_eq!(real, ["one", "two"], "seed {seed}");
+        assert!(synthetic.iter().all(|case| case.starts_with("made")), "seed {seed}: {synthetic:?}");
+    }
+    assert_eq!(cases(5, 0)[0], ["one", "two"]);
+    assert_eq!(cases(6, 0), [vec!["one", "two", "two"], vec!["made0", "made1", "made2"]]);
+    assert_eq!(cases(60, 0)[0], ["one", "two", "two"]);
 }
 
 #[test]
