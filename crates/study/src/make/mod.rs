@@ -7,6 +7,8 @@
 //! Scans of real and synthetic tumors go through the same steps: turned to RAS, cut, clipped and rounded to whole HU, stored as int16
 //! with a fresh header that holds shape and voxel size alone. What this cannot hide is told in [`Made::warnings`].
 //!
+//! What is shown twice is one file under two ids. Who compares files or their digests can tell which items are repeats, but no truth.
+//!
 //! Source: paper 2 (1), 4.1, App. A.
 mod alone;
 mod check;

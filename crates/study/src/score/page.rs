@@ -66,7 +66,8 @@ fn turing(scores: &Scores) -> Markup {
         h2 { "Real or synthetic?" }
         (accuracies(scores))
         div.wide { table {
-            caption { "Positives are real tumors: sensitivity is the share of real tumors called real, specificity that of synthetic ones called synthetic." }
+            caption { "Positives are real tumors: sensitivity is the share of real tumors called real, "
+                "specificity that of synthetic ones called synthetic." }
             thead { tr { th { "organ" } th {} @for reader in &scores.readers { th { (reader.reader) } } } }
             tbody { @for i in 0..rows {
                 @for (k, (name, figure)) in FIGURES.iter().enumerate() {
@@ -83,7 +84,10 @@ fn turing(scores: &Scores) -> Markup {
                 }
             } }
         } }
-        p.note { "p: probability of an accuracy at least as far from 50 % if each answer were a coin's (exact binomial, two-sided). Shares have exact limits of Clopper and Pearson." }
+        p.note {
+            "p: probability of an accuracy at least as far from 50 % if each answer were a coin's (exact binomial, two-sided). "
+            "Shares have exact limits of Clopper and Pearson."
+         }
     }
 }
 
@@ -97,7 +101,11 @@ fn organs(scores: &Scores) -> Markup {
         h2 { "Which organ?" }
         (accuracies(scores))
         div.tables { @for (name, confusion) in pooled.into_iter().chain(of_readers) { (confusion_table(name, confusion)) } }
-        p.note { "Rows are the organs that tumors are in, columns the answers. Precision: of the answers that name an organ, those that are right. Answers of several readers to one tumor are not independent: those of all readers have no limits." }
+        p.note {
+            "Rows are the organs that tumors are in, columns the answers. "
+            "Precision: of the answers that name an organ, those that are right. "
+            "Answers of several readers to one tumor are not independent: those of all readers have no limits."
+         }
     }
 }
 
@@ -159,7 +167,10 @@ fn agreement(scores: &Scores) -> Markup {
                 } } }
             }
         }
-        p.note { "1: always of one mind; 0: no more than by chance. “–”: one answer alone was given, so there is no kappa. Limits are those of large samples; where these come out as wide as nothing, they are left out." }
+        p.note {
+            "1: always of one mind; 0: no more than by chance. “–”: one answer alone was given, so there is no kappa. "
+            "Limits are those of large samples; where these come out as wide as nothing, they are left out."
+        }
     }
 }
 
