@@ -13,8 +13,9 @@ use ndarray::{Array3, Zip, s};
 const BLURS_MM: [f64; 4] = [0.0, 1.0, 2.0, 4.0];
 /// Most of a band that is given: a little more than there was, for what is cut off of it.
 const MOST_SHARE: f32 = 1.25;
-/// Where the tumor has at least this weight, grain is compared.
-const INSIDE: f32 = 0.5;
+/// Grain is compared where the tumor has at least the first of these weights with that many voxels: an edge that is not quite where the
+/// weight has it counts as grain, and a large tumor would be left smooth inside for it.
+const INSIDE: [(f32, usize); 2] = [(0.95, 300), (0.5, 0)];
 /// Standard deviation of normal noise over its median absolute value.
 const SD_OF_MEDIAN: f64 = 1.4826;
 /// What is in a band and beyond this many standard deviations is a vessel or a border, which the tumor has displaced.
@@ -45,8 +46,11 @@ fn missing_hu(
     weight: &Array3<f32>,
     band: impl Fn(&Array3<f32>) -> Array3<f32>,
 ) -> Array3<f32> {
+    let voxels = |least: f32| weight.iter().filter(|w| **w >= least).count();
+    let (least, _) =
+        INSIDE.into_iter().find(|(least, enough)| voxels(*least) >= *enough).expect("0 is enough");
     let inside = |grain: &Array3<f32>| -> Vec<f32> {
-        grain.iter().zip(weight).filter(|(_, w)| **w >= INSIDE).map(|(g, _)| *g).collect()
+        grain.iter().zip(weight).filter(|(_, w)| **w >= least).map(|(g, _)| *g).collect()
     };
     let of_scan = band(before);
     let wanted = sd(inside(&of_scan));
