@@ -2,7 +2,7 @@
 //!
 //! A scan is cut into grain (what a Gaussian of one voxel takes away, up to three robust standard deviations: noise) and the rest
 //! (tissue and its edges). The rest is interpolated by cubic convolution (Keys 1981), the grain is moved whole, each voxel from the
-//! voxel that its source lies in: interpolated noise would lose a third of its power, which shows as a smooth ring.
+//! voxel that its source lies in: interpolated noise would lose power, which shows as a smooth ring.
 use super::{Displacement, Origin};
 use crate::error::{Error, Result};
 use crate::filter::gaussian;

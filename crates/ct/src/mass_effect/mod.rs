@@ -48,7 +48,7 @@ pub struct Options {
     /// Share of the tumor's volume that pushes, above 0 to 1; the rest replaces tissue. Real tumors lie between those that
     /// infiltrate (0.3) and those with a capsule (0.9).
     pub strength: f64,
-    /// Tumors of a smaller equivalent diameter are refused: at 20 mm the tissue 10 mm beyond the surface moves by 1.5 mm, two voxels;
+    /// Tumors of a smaller equivalent diameter are refused: at 20 mm the tissue at the surface moves by 1.7 mm, two voxels;
     /// below, it is hard to see.
     pub min_diameter_mm: f64,
     /// The push ends this many equivalent radii from the centre (measured from the tumor's surface: this less 1).
