@@ -78,12 +78,14 @@ pub struct LabelFile {
     pub names: BTreeMap<u16, String>,
 }
 
-/// Names of the masks in a folder, by the alphabet.
+/// Names and files of the masks in a folder, by the alphabet. A name can be there twice (`liver.nii` beside `liver.nii.gz`).
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn mask_names(folder: &Path) -> Result<Vec<String>> {
-    Ok(folder::list(folder)?.into_keys().collect())
+pub fn mask_files(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let each =
+        |(name, paths): (String, Vec<PathBuf>)| paths.into_iter().map(move |path| (name.clone(), path));
+    Ok(folder::list(folder)?.into_iter().flat_map(each).collect())
 }
 
 /// Finds an organ in a label file or in a folder of masks. `expected_grid` is the CT's grid and name.

@@ -1,8 +1,10 @@
 //! What tumors look like, real and synthetic ones alike: figures of each, and pictures side by side.
 pub mod appearance;
+pub mod organs;
 pub mod radiomics;
 pub mod realism;
+pub mod sets;
 pub mod sheet;
 pub mod similarity;
 pub(crate) mod texture;
-mod tumors;
+pub(crate) mod tumors;

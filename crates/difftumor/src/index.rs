@@ -246,6 +246,13 @@ fn prepare(
 }
 
 impl Annotation {
+    /// The organ's, or the tumor's, name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Organ(spec) | Self::Tumor(spec) => &spec.name,
+        }
+    }
+
     /// Organ and tumors; no tumors when no voxel is labelled so.
     pub(crate) fn masks(&self, labels: &Path, scan: (&Grid, &str)) -> Result<(Option<Mask>, Option<Mask>)> {
         match self {

@@ -14,6 +14,7 @@ pub mod index;
 pub mod memory;
 pub mod nn;
 pub mod objects;
+pub mod organ_classifier;
 pub mod preview;
 mod report;
 pub mod run;

@@ -3,6 +3,8 @@ mod patients;
 mod phantom;
 mod store;
 
+use difftumor::run::{Model, NewRun, Run};
+use difftumor::segmentation::{Backbone, UnetConfig};
 use difftumor_ct::io::nifti::Datatype;
 use difftumor_ct::{Affine, Labels, Volume};
 use ndarray::Array3;
@@ -226,4 +228,43 @@ fn what_is_wrong_is_told_of_the_address() {
         let (code, _, stderr) = store.run(&[&arguments(cases, out)[..], &[more]].concat(), &[]);
         assert!(code != 0 && stderr.contains(says), "{says}: {stderr}");
     }
+}
+
+#[test]
+fn models_and_dicom_series_are_read_from_the_store() {
+    let (store, dir) = (Store::start(), tempfile::tempdir().unwrap());
+    let model =
+        Model::Segmentation(Backbone::Unet(UnetConfig { widths: vec![4, 6], ..UnetConfig::default() }));
+    let tensors = drawn(&model, 5);
+    let new =
+        NewRun { licence: "none".into(), origin: None, training: None, tensors, model, autoencoder: None };
+    let run = dir.path().join("run");
+    Run::create(&run, &new, true).unwrap();
+    let made = dir.path().join("made");
+    let (code, stderr) =
+        synthesize(&standard(dir.path(), "case"), &made, &["--also", "dicom", "--size", "tiny"]);
+    assert_eq!(code, 0, "{stderr}");
+    for (folder, key) in [(run.clone(), "runs/liver"), (made.join("dicom"), "scans/dicom")] {
+        for name in objects(&folder) {
+            fs::copy(folder.join(&name), store.object(&format!("{key}/{name}"))).unwrap();
+        }
+    }
+    let rest = ["--window-vox", "32", "--also", "seg", "--out"];
+    let (series, local) = (made.join("dicom"), dir.path().join("segmented"));
+    succeed(
+        &[&["segment", "--model", text(&run), "--ct", text(&series)][..], &rest, &[text(&local)]].concat(),
+    );
+    let remote = ["segment", "--model", "s3://bucket/runs/liver", "--ct", "s3://bucket/scans/dicom"];
+    store.succeed(&[&remote[..], &rest, &["s3://bucket/segmented"]].concat());
+    assert_eq!(objects(&store.object("segmented")), objects(&local));
+    for name in objects(&local) {
+        let [there, here] =
+            [store.object("segmented"), local.clone()].map(|folder| fs::read(folder.join(&name)));
+        assert!(there.unwrap() == here.unwrap(), "{name}");
+    }
+    assert!(objects(&local).contains(&"labels.nii.gz".to_string()));
+    // A model that is not there is told of its address.
+    let (code, _, stderr) =
+        store.run(&["segment", "--model", "s3://bucket/runs/none", "--ct", text(&series), "--out", "x"], &[]);
+    assert!(code == 1 && stderr.contains("s3://bucket/runs/none"), "{stderr}");
 }

@@ -5,9 +5,10 @@
 //! the test. Features are standardised by the training rows alone.
 use super::classify::Classifier;
 use super::scores::{Confusion, MeanSd, Scores};
-use super::split::{Patient, Split, patients, split};
+pub use super::split::Split;
+use super::split::{Patient, patients, split};
 use super::standardise::Standardiser;
-use super::table::{FeatureTable, argument};
+use super::table::{FeatureTable, Tumor, argument};
 use crate::draws::{Draws, Stream};
 use crate::error::Result;
 use rayon::prelude::*;
@@ -161,18 +162,63 @@ struct Run {
     constant: Vec<usize>,
 }
 
-impl Experiment {
-    fn of(table: &FeatureTable, options: &SimilarityOptions) -> Result<Self> {
-        let names = table.groups();
+/// What is to be told apart, and on which splits: the same for everything that is fitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Names of the groups, sorted.
+    pub names: Vec<String>,
+    /// Index of each tumor's group.
+    pub classes: Vec<usize>,
+    /// One for each repeat.
+    pub splits: Vec<Split>,
+}
+
+impl Question {
+    /// Draws the splits.
+    ///
+    /// # Errors
+    /// [`crate::Error::Argument`] when there are fewer than two groups, a group has fewer than two patients, or an option is out of
+    /// its range.
+    pub fn of(tumors: &[Tumor], options: &SimilarityOptions) -> Result<Self> {
+        check(options)?;
+        let names: BTreeSet<&String> = tumors.iter().map(|t| &t.group).collect();
+        let names: Vec<String> = names.into_iter().cloned().collect();
         if names.len() < 2 {
-            return Err(argument("groups to tell apart", "at least two", format!("only '{}'", names[0])));
+            let found = names.first().map_or("none".into(), |name| format!("only '{name}'"));
+            return Err(argument("groups to tell apart", "at least two", found));
         }
         let class = |group: &String| names.binary_search(group).expect("a group of the table");
-        let classes: Vec<usize> = table.tumors().iter().map(|t| class(&t.group)).collect();
-        let patients = patients(table.tumors(), &classes);
-        let splits: Result<Vec<Split>> =
-            (0..options.repeats).map(|r| draw_split(&patients, &names, options, r)).collect();
-        let splits = splits?;
+        let classes: Vec<usize> = tumors.iter().map(|t| class(&t.group)).collect();
+        let patients = patients(tumors, &classes);
+        let splits = (0..options.repeats).map(|r| draw_split(&patients, &names, options, r));
+        Ok(Self { splits: splits.collect::<Result<_>>()?, names, classes })
+    }
+}
+
+impl Experiment {
+    /// The frame of an experiment whose classifiers are to be filled in.
+    fn frame(tumors: &[Tumor], names: &[String]) -> Self {
+        let groups: Vec<Group> = names.iter().map(|name| Group::of(tumors, name)).collect();
+        let largest = groups.iter().map(|g| g.tumors).max().expect("two groups");
+        Self {
+            features: 0,
+            constant: vec![],
+            chance: Chance {
+                macro_score: 1.0 / names.len() as f64,
+                majority_accuracy: largest as f64 / tumors.len() as f64,
+            },
+            classifiers: vec![],
+            groups,
+        }
+    }
+
+    /// An experiment made elsewhere, on something else than features: `outcomes` of classifiers on the splits of a [`Question`].
+    pub fn made(tumors: &[Tumor], question: &Question, outcomes: Vec<Outcomes>) -> Self {
+        Self { classifiers: outcomes, ..Self::frame(tumors, &question.names) }
+    }
+
+    fn of(table: &FeatureTable, options: &SimilarityOptions) -> Result<Self> {
+        let Question { names, classes, splits } = Question::of(table.tumors(), options)?;
         let jobs: Vec<(&Classifier, usize)> =
             options.classifiers.iter().flat_map(|c| (0..options.repeats).map(move |r| (c, r))).collect();
         let runs: Result<Vec<Run>> = (jobs.into_par_iter())
@@ -183,17 +229,15 @@ impl Experiment {
         let runs = runs?;
         let constant: BTreeSet<usize> = runs.iter().flat_map(|run| run.constant.iter().copied()).collect();
         let summaries = options.classifiers.iter().zip(runs.chunks(options.repeats));
-        let groups: Vec<Group> = names.iter().map(|name| Group::of(table, name)).collect();
-        let largest = groups.iter().map(|g| g.tumors).max().expect("two groups");
+        let outcomes = |(classifier, runs): (&Classifier, &[Run])| {
+            let confusions: Vec<_> = runs.iter().map(|run| (run.train.clone(), run.test.clone())).collect();
+            Outcomes::of(classifier.name(), &confusions)
+        };
         Ok(Self {
             features: table.columns().len(),
             constant: constant.into_iter().map(|c| table.columns()[c].clone()).collect(),
-            chance: Chance {
-                macro_score: 1.0 / names.len() as f64,
-                majority_accuracy: largest as f64 / table.tumors().len() as f64,
-            },
-            classifiers: summaries.map(|(classifier, runs)| Outcomes::of(classifier, runs)).collect(),
-            groups,
+            classifiers: summaries.map(outcomes).collect(),
+            ..Self::frame(table.tumors(), &names)
         })
     }
 }
@@ -233,23 +277,27 @@ fn run(
 }
 
 impl Group {
-    fn of(table: &FeatureTable, name: &str) -> Self {
-        let members = || table.tumors().iter().filter(|t| t.group == name);
+    fn of(tumors: &[Tumor], name: &str) -> Self {
+        let members = || tumors.iter().filter(|t| t.group == name);
         let patients: HashSet<&str> = members().map(|t| t.patient.as_str()).collect();
         Self { name: name.into(), tumors: members().count(), patients: patients.len() }
     }
 }
 
 impl Outcomes {
-    fn of(classifier: &Classifier, runs: &[Run]) -> Self {
-        let of = |pick: fn(&Run) -> &Confusion| runs.iter().map(|run| pick(run).scores()).collect::<Vec<_>>();
-        let repeats = of(|run| &run.test);
+    /// Of a classifier's confusions in training and test, one pair for each repeat.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub fn of(name: &str, repeats: &[(Confusion, Confusion)]) -> Self {
+        let train: Vec<Scores> = repeats.iter().map(|(train, _)| train.scores()).collect();
+        let test: Vec<Scores> = repeats.iter().map(|(_, test)| test.scores()).collect();
         Self {
-            name: classifier.name().into(),
-            train: Summary::of(&of(|run| &run.train)),
-            test: Summary::of(&repeats),
-            confusion: Confusion::sum(runs.iter().map(|run| &run.test)),
-            repeats,
+            name: name.into(),
+            train: Summary::of(&train),
+            test: Summary::of(&test),
+            confusion: Confusion::sum(repeats.iter().map(|(_, test)| test)),
+            repeats: test,
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Patient {
 
 /// Rows to learn from and rows to test on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Split {
+pub struct Split {
     /// Ascending.
     pub train: Vec<usize>,
     /// Ascending.

@@ -26,7 +26,7 @@ pub struct Grouping {
 /// What became of a dataset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Radiomics {
-    /// A row for each tumor, `CASE/NUMBER`; `None` when there is none.
+    /// A row for each tumor, `GROUP/CASE/NUMBER`; `None` when there is none.
     pub table: Option<FeatureTable>,
     /// Cases, and tumors of cases, that have no row, and why.
     pub left_out: Vec<LeftOut>,
@@ -35,7 +35,7 @@ pub struct Radiomics {
 /// A case or a tumor without a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// The case's id, or `CASE/NUMBER`.
+    /// The case's id, or `GROUP/CASE/NUMBER`.
     pub id: String,
     /// Why.
     pub reason: String,
@@ -48,8 +48,9 @@ pub struct LeftOut {
 pub fn one(ct: &Path, mask: &Path, settings: &Settings) -> Result<Features> {
     let (ct, mask) = (fetch(ct)?, fetch(mask)?);
     let read = || -> Result<Features> {
-        let image = read_scan(ct.path())?.to_volume()?;
-        Ok(extract_label(&image, &labels(mask.path())?, settings)?)
+        let image = read_scan(ct.path())?;
+        let settings = of_image(settings, image.step_hu() == Some(1.0));
+        Ok(extract_label(&image.to_volume()?, &labels(mask.path())?, &settings)?)
     };
     read().map_err(|e| mask.explain(ct.explain(e)))
 }
@@ -60,6 +61,11 @@ pub fn one(ct: &Path, mask: &Path, settings: &Settings) -> Result<Features> {
 /// When the file cannot be written.
 pub fn write(path: &Path, features: &Features) -> Result<()> {
     crate::batch::write_json(path, features)
+}
+
+/// An image of whole numbers stays one when it is resampled, as in PyRadiomics.
+fn of_image(settings: &Settings, whole_hu: bool) -> Settings {
+    Settings { integer_image: settings.integer_image || whole_hu, ..settings.clone() }
 }
 
 fn labels(path: &Path) -> Result<Labels> {
@@ -123,11 +129,13 @@ fn case(
     if tumors.bounds.is_empty() {
         return Ok(vec![Err(left(&source.id, "no tumor of at least 8 voxels"))]);
     }
+    let settings = &of_image(settings, tumors.whole_hu);
     let spacing_mm = tumors.ct.affine.spacing_mm();
     let row = |(i, b): (usize, &difftumor_ct::patch::VoxelBox)| -> Row {
         let number = i as u16 + 1;
-        let id = format!("{}/{number}", source.id);
-        let part = tumors.labels.data.slice(s![b.start[0]..b.end[0], b.start[1]..b.end[1], b.start[2]..b.end[2]]);
+        let id = format!("{}/{}/{number}", grouping.group, source.id);
+        let part =
+            tumors.labels.data.slice(s![b.start[0]..b.end[0], b.start[1]..b.end[1], b.start[2]..b.end[2]]);
         let size = measure(&part.mapv(|l| l == number), spacing_mm).expect("a tumor has voxels");
         let mask = Mask { data: tumors.labels.data.mapv(|l| l == number), affine: tumors.labels.affine };
         let features = extract(&tumors.ct, &mask, settings).map_err(|e| left(&id, &e.to_string()))?;

@@ -110,7 +110,7 @@ fn case(
     annotation: &Annotation,
     mut sheet: Option<&mut Sheet>,
 ) -> Result<Vec<TumorFigures>> {
-    let Some(Tumors { ct, labels, bounds, organ }) = Tumors::read(source, annotation)? else {
+    let Some(Tumors { ct, labels, bounds, organ, .. }) = Tumors::read(source, annotation)? else {
         return Ok(vec![]);
     };
     let site = Site { ct: &ct, tumors: &labels, organ: organ.as_ref().map(|o| &o.data) };

@@ -85,7 +85,7 @@ fn write_map(path: &Path, table: &FeatureTable, study: &Study) -> Result<()> {
 }
 
 /// Points of each group.
-fn clouds(table: &FeatureTable, points: &[[f64; 2]]) -> Vec<Cloud> {
+pub(super) fn clouds(table: &FeatureTable, points: &[[f64; 2]]) -> Vec<Cloud> {
     let of = |name: String| {
         let mine = table.tumors().iter().zip(points).filter(|(tumor, _)| tumor.group == name);
         Cloud { points: mine.map(|(_, point)| *point).collect(), name }
@@ -95,7 +95,9 @@ fn clouds(table: &FeatureTable, points: &[[f64; 2]]) -> Vec<Cloud> {
 
 fn report(table: &FeatureTable, study: &Study, map: &str) -> String {
     let stages = study.similarity.stages.iter().map(|stage| match &stage.outcome {
-        Outcome::Made(experiment) => html! { h2 { "Tumors " (stage.stage.replace('_', " ")) } (tables(experiment)) },
+        Outcome::Made(experiment) => {
+            html! { h2 { "Tumors " (stage.stage.replace('_', " ")) } (tables(experiment)) }
+        }
         Outcome::Impossible(reason) => {
             html! { h2 { "Tumors " (stage.stage.replace('_', " ")) } p.note { "Not made: " (reason) } }
         }
@@ -116,7 +118,7 @@ fn report(table: &FeatureTable, study: &Study, map: &str) -> String {
     page::page("Do these tumors look alike?", &body)
 }
 
-fn tables(experiment: &Experiment) -> Markup {
+pub(super) fn tables(experiment: &Experiment) -> Markup {
     let score = |s: MeanSd| cell_with(&format!("{:.2}", s.mean), &format!("± {:.2}", s.sd));
     let row = |name: &str, part: &str, s: &Summary| {
         vec![cell(name), cell(part), score(s.precision), score(s.recall), score(s.accuracy)]
@@ -130,7 +132,10 @@ fn tables(experiment: &Experiment) -> Markup {
         .map(|g| format!("{}: {} tumors of {} patients", g.name, g.tumors, g.patients))
         .collect();
     let names: Vec<String> = experiment.classifiers.iter().map(|c| c.name.clone()).collect();
-    let bar = |s: MeanSd| Bar { value: Some(s.mean), limits: Some(Interval { low: s.mean - s.sd, high: (s.mean + s.sd).min(1.0) }) };
+    let bar = |s: MeanSd| Bar {
+        value: Some(s.mean),
+        limits: Some(Interval { low: s.mean - s.sd, high: (s.mean + s.sd).min(1.0) }),
+    };
     let series = |name: &str, of: fn(&(Summary, Summary)) -> MeanSd| Series {
         name: name.into(),
         bars: experiment.classifiers.iter().map(|c| bar(of(&(c.train, c.test)))).collect(),

@@ -9,15 +9,17 @@ use difftumor_ct::patch::VoxelBox;
 use difftumor_ct::{Labels, Mask, Volume};
 
 /// A scan with its tumors.
-pub(super) struct Tumors {
+pub(crate) struct Tumors {
     /// The scan in HU.
-    pub(super) ct: Volume,
+    pub(crate) ct: Volume,
+    /// Whether its file stores whole HU.
+    pub(crate) whole_hu: bool,
     /// Tumors by number from 1; `u16::MAX` is a component of fewer voxels: no tumor, but no healthy tissue either.
-    pub(super) labels: Labels,
+    pub(crate) labels: Labels,
     /// Where each tumor is, by number less 1.
-    pub(super) bounds: Vec<VoxelBox>,
+    pub(crate) bounds: Vec<VoxelBox>,
     /// The organ, where the labels know one.
-    pub(super) organ: Option<Mask>,
+    pub(crate) organ: Option<Mask>,
 }
 
 impl Tumors {
@@ -25,13 +27,18 @@ impl Tumors {
     ///
     /// # Errors
     /// When a file cannot be read, scan and labels lie on different grids, or there are more than 65,534 tumors.
-    pub(super) fn read(source: &CaseSource, annotation: &Annotation) -> Result<Option<Self>> {
+    pub(crate) fn read(source: &CaseSource, annotation: &Annotation) -> Result<Option<Self>> {
         let (scan, labels) = (fetch(&source.ct)?, fetch(&source.labels)?);
         Self::of(scan.path(), labels.path(), annotation).map_err(|e| labels.explain(scan.explain(e)))
     }
 
-    fn of(scan: &std::path::Path, label_path: &std::path::Path, annotation: &Annotation) -> Result<Option<Self>> {
-        let ct = read_scan(scan)?.to_volume()?;
+    fn of(
+        scan: &std::path::Path,
+        label_path: &std::path::Path,
+        annotation: &Annotation,
+    ) -> Result<Option<Self>> {
+        let image = read_scan(scan)?;
+        let (ct, whole_hu) = (image.to_volume()?, image.step_hu() == Some(1.0));
         let (organ, tumor) = annotation.masks(label_path, (&ct.grid(), &scan.display().to_string()))?;
         let Some(tumor) = tumor else { return Ok(None) };
         let found = components(&tumor.data, Connectivity::Faces);
@@ -47,6 +54,6 @@ impl Tumors {
             Err(_) => 0,
         };
         let labels = Labels { data: found.labels().mapv(number_of), affine: tumor.affine };
-        Ok(Some(Self { ct, labels, bounds: parts.iter().map(|p| p.bounds).collect(), organ }))
+        Ok(Some(Self { ct, whole_hu, labels, bounds: parts.iter().map(|p| p.bounds).collect(), organ }))
     }
 }

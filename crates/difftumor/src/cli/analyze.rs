@@ -1,6 +1,8 @@
 //! `difftumor analyze`.
+mod organs;
 mod radiomics;
 mod realism;
+mod sets;
 mod similarity;
 
 use clap::Subcommand;
@@ -19,6 +21,10 @@ enum Analyzed {
     Radiomics(radiomics::Arguments),
     /// Can classifiers tell groups of tumors (organs, sources) apart by their radiomics? Tables and maps as the paper's Fig. 2
     Similarity(similarity::Arguments),
+    /// Can networks (ResNet, DenseNet) tell the organ from the tumor alone? Precision and recall, and deep features
+    Organs(organs::Arguments),
+    /// Are synthetic tumors as a set like real ones? Distances, classifiers, what gives them away, copies
+    Sets(sets::Arguments),
     /// How tumors look against the tissue around them: HU, contrast, texture and edge of each, and the ranges of all
     Realism(realism::Arguments),
 }
@@ -27,6 +33,8 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     match &a.what {
         Analyzed::Radiomics(a) => radiomics::run(a, bars),
         Analyzed::Similarity(a) => similarity::run(a),
+        Analyzed::Organs(a) => organs::run(a, bars),
+        Analyzed::Sets(a) => sets::run(a),
         Analyzed::Realism(a) => realism::run(a, bars),
     }
 }

@@ -15,11 +15,11 @@ mod tables;
 pub use pairs::{Pair, PairedMean, PairedShare};
 pub use read::Named;
 
-use crate::report::output::Output;
-use crate::report::page::REPORT;
 use super::segmentation::{CaseFigures, Settings, Summary};
 use crate::batch::write_json;
 use crate::error::{Error, Result};
+use crate::report::output::Output;
+use crate::report::page::REPORT;
 use difftumor_ct::metrics::bootstrap::Bootstrap;
 use read::Method;
 use serde::Serialize;

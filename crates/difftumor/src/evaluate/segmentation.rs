@@ -25,11 +25,11 @@ pub use case::{CaseFigures, MaskFigures, Tumors};
 pub use groups::{Group, Grouping, Groupings};
 pub use summary::{FoundShares, MaskMeans, Mean, PatientShares, Share, Summary};
 
-use crate::report::output::Output;
-use crate::report::page;
 use crate::dataset::Dataset;
 use crate::dataset::metadata::Metadata;
 use crate::error::{Result, caught};
+use crate::report::output::Output;
+use crate::report::page;
 use difftumor_ct::label::OrganSpec;
 use difftumor_ct::metrics::bootstrap::Bootstrap;
 use difftumor_ct::metrics::detection::DetectionOptions;

@@ -11,9 +11,10 @@ use crate::dataset::{ScanSource, Scans};
 use crate::error::{Error, Result, caught};
 use difftumor_ct::hu_check::hu_warning;
 use difftumor_ct::io::read_scan;
-use difftumor_ct::label::{LabelFile, mask_names};
+use difftumor_ct::label::{LabelFile, mask_files};
 use difftumor_ct::orient::{AxisCodes, reorient};
 use difftumor_ct::{Grid, Volume};
+use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -160,13 +161,21 @@ impl Row {
     }
 }
 
-/// What the labels hold; their grid must be the scan's. Masks in a folder are named, and not read.
+/// What the labels hold, a folder's masks by their names; their grid must be the scan's.
 fn census(labels: &Path, scan: (&Grid, &str)) -> Result<String> {
+    let read = |path: &Path| -> Result<LabelFile> {
+        let file = LabelFile::read(path)?;
+        scan.0.require_same(scan.1, &file.labels.grid(), &path.display().to_string())?;
+        Ok(file)
+    };
     if labels.is_dir() {
-        return Ok(mask_names(labels)?.join(" "));
+        let masks = mask_files(labels)?;
+        let count = |(name, path): &(String, PathBuf)| -> Result<String> {
+            Ok(format!("{name}:{}", read(path)?.census.0.values().sum::<usize>()))
+        };
+        return Ok(masks.par_iter().map(count).collect::<Result<Vec<_>>>()?.join(" "));
     }
-    let file = LabelFile::read(labels)?;
-    scan.0.require_same(scan.1, &file.labels.grid(), &labels.display().to_string())?;
+    let file = read(labels)?;
     let counts: Vec<String> = file.census.0.iter().map(|(value, n)| format!("{value}:{n}")).collect();
     Ok(counts.join(" "))
 }

@@ -1,8 +1,8 @@
-//! BatchNorm as it is in training: each channel is normalised over all items and voxels of the batch.
+//! BatchNorm as it is in training, and with its running statistics: each channel is normalised over all items and voxels of the batch.
 //!
 //! The batch lies beside the depth (`[1, C, B * D, H, W]`), so it is an InstanceNorm for the kernels.
 use super::activation::Activation;
-use super::norm::{Normalisation, normalise_measured};
+use super::norm::{Normalisation, normalise, normalise_measured};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -70,6 +70,28 @@ impl BatchNorm {
             variance: moments.iter().map(|m| (m[1] * unbiased) as f32).collect(),
         };
         (y, statistics)
+    }
+
+    /// `activation(norm(x))` with the running statistics: what an item becomes does not depend on those beside it.
+    ///
+    /// # Shapes
+    /// `[B, C, D, H, W]` → the same.
+    pub fn forward_running(&self, x: Tensor<5>, activation: Activation) -> Tensor<5> {
+        let scale = self.weight.val() / (self.running_var.val() + EPS).sqrt();
+        let shift = self.bias.val() - self.running_mean.val() * scale.clone();
+        let (groups, affine) = (x.dims()[1], Some((scale, shift)));
+        normalise(
+            x,
+            &Normalisation {
+                groups,
+                eps: EPS,
+                measured: false,
+                affine,
+                film: None,
+                activation,
+                residual: None,
+            },
+        )
     }
 
     /// The layer with its running statistics moved a tenth of the way to those of a batch.

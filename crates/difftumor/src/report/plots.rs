@@ -49,7 +49,8 @@ pub(crate) struct Cloud {
 pub(crate) fn scatter(clouds: &[Cloud]) -> String {
     let all = || clouds.iter().flat_map(|c| &c.points);
     let range = |a: usize| {
-        let (low, high) = all().map(|p| p[a]).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        let (low, high) =
+            all().map(|p| p[a]).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         let room = (0.05 * (high - low)).max(1e-9);
         low - room..high + room
     };

@@ -171,9 +171,10 @@ impl SynthesisOptions {
     fn check_growth(&self) -> Result<()> {
         let Some(largest_mm) = self.growth_mm.last() else { return Ok(()) };
         let ascending = self.growth_mm.windows(2).all(|pair| pair[0] < pair[1]);
+        let large_enough = self.growth_mm.iter().all(|size| *size >= LEAST_GROWN_MM);
         let is_size = matches!(self.size, SizeChoice::DiameterMm(range) if [range.min_mm(), range.max_mm()] == [*largest_mm; 2]);
         let expected = match () {
-            () if self.growth_mm.len() < 2 || !ascending || !(self.growth_mm[0] >= LEAST_GROWN_MM) => {
+            () if self.growth_mm.len() < 2 || !ascending || !large_enough => {
                 format!("two or more lengths in mm from {LEAST_GROWN_MM} on, each larger than the one before")
             }
             () if self.preset == Preset::Paper => "the default preset".into(),

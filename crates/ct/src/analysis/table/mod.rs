@@ -99,6 +99,46 @@ impl FeatureTable {
         stages.into_iter().cloned().collect()
     }
 
+    /// The rows of all tables, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no table, one has other columns than the first, or two rows have one id.
+    pub fn joined(tables: &[Self]) -> Result<Self> {
+        let Some(first) = tables.first() else {
+            return Err(argument("tables of features", "at least one", "none"));
+        };
+        if let Some((i, other)) = tables.iter().enumerate().find(|(_, t)| t.columns != first.columns) {
+            let differs = |(a, b): &(&String, &String)| a != b;
+            let found = first
+                .columns
+                .iter()
+                .zip(&other.columns)
+                .find(differs)
+                .map_or(format!("{} columns", other.columns.len()), |(expected, found)| {
+                    format!("'{found}' in place of '{expected}'")
+                });
+            let expected = format!("the {} of the first table, in its order", first.columns.len());
+            return Err(argument(format!("columns of table {}", i + 1), expected, found));
+        }
+        let tumors = tables.iter().flat_map(|t| t.tumors.iter().cloned()).collect();
+        let values = tables.iter().flat_map(|t| t.values.rows()).map(|row| row.to_vec()).collect();
+        Self::new(tumors, first.columns.clone(), values)
+    }
+
+    /// The same with its columns in another order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when a column is not there.
+    pub fn with_order(&self, columns: &[String]) -> Result<Self> {
+        let place = |wanted: &String| {
+            let found = self.columns.iter().position(|c| c == wanted);
+            let missing =
+                || argument("columns of features", format!("'{wanted}' too"), self.columns.join(", "));
+            found.ok_or_else(missing)
+        };
+        Ok(self.with_columns(&columns.iter().map(place).collect::<Result<Vec<_>>>()?))
+    }
+
     /// The columns whose names start with any of `prefixes` (`shape_`, `glcm_`), in the table's order.
     ///
     /// # Errors
@@ -208,6 +248,22 @@ pub(super) mod tests {
         }
         let (a, b) = (serde_json::to_value(a).unwrap(), serde_json::to_value(b).unwrap());
         assert!(same(&a, &b), "{a}\n{b}");
+    }
+
+    #[test]
+    fn tables_are_joined_when_their_columns_are_the_same() {
+        let table = |id: &str, columns: &[&str], value: f64| {
+            let values = vec![vec![value; columns.len()]];
+            FeatureTable::new(vec![tumor(id, "liver")], names(columns), values).unwrap()
+        };
+        let (a, b) = (table("a", &["x", "y"], 1.0), table("b", &["x", "y"], 2.0));
+        let both = FeatureTable::joined(&[a.clone(), b]).unwrap();
+        assert_eq!((both.tumors().len(), both.values()[[0, 1]], both.values()[[1, 0]]), (2, 1.0, 2.0));
+        let other = table("c", &["x", "z"], 3.0);
+        let error = FeatureTable::joined(&[a.clone(), other]).unwrap_err().to_string();
+        assert!(error.contains("columns of table 2") && error.contains("'z' in place of 'y'"), "{error}");
+        assert!(FeatureTable::joined(&[a.clone(), a]).is_err());
+        assert!(FeatureTable::joined(&[]).is_err());
     }
 
     fn names(names: &[&str]) -> Vec<String> {

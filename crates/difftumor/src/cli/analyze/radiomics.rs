@@ -21,8 +21,12 @@ pub struct Arguments {
     /// A table of cases with the columns id, ct and labels (comma-separated; paths relative to the table); every tumor is a region
     #[arg(long, value_name = "CSV", requires = "out")]
     cases: Option<PathBuf>,
-    #[command(flatten)]
-    annotation: Option<AnnotationArguments>,
+    /// The organ with its tumors: liver=1:tumor=2, or its name where the label files name their values
+    #[arg(long, value_name = "NAME[=VALUE:tumor=VALUE]", conflicts_with = "ct")]
+    organ: Option<String>,
+    /// For labels that know no organ: a name for the tumor, and its values where a file has several
+    #[arg(long, value_name = "NAME[=VALUE]", conflicts_with_all = ["ct", "organ"])]
+    tumor: Option<String>,
     /// A parameter file of PyRadiomics (YAML or JSON)
     #[arg(long, value_name = "FILE")]
     parameters: Option<PathBuf>,
@@ -78,10 +82,11 @@ fn batch(
     settings: &Settings,
     bars: &MultiProgress,
 ) -> anyhow::Result<ExitCode> {
-    let Some(annotation) = &a.annotation else {
-        return Err(argument("--organ", "the organ with its tumors, as in liver=1:tumor=2, or --tumor", "none").into());
-    };
-    let annotation = annotation.parse()?;
+    if a.organ.is_none() && a.tumor.is_none() {
+        let expected = "the organ with its tumors, as in liver=1:tumor=2, or --tumor";
+        return Err(argument("--organ", expected, "none").into());
+    }
+    let annotation = AnnotationArguments { organ: a.organ.clone(), tumor: a.tumor.clone() }.parse()?;
     let cases = Dataset::table(cases)?;
     let group = a.group.clone().unwrap_or_else(|| annotation.name().to_string());
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} cases, {eta} left").expect("a template");

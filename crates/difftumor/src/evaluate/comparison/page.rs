@@ -1,10 +1,10 @@
 //! `report.html`: methods as in the paper's Tables 3 to 7, and what chance leaves of their differences.
 use super::pairs::Pair;
 use super::{Comparison, MethodFigures};
-use crate::report::page::{cell, cell_with, page as whole_page, plot, table};
-use crate::report::plots::{Bar, Series, bars};
 use crate::evaluate::segmentation::{Mean, Share, Summary};
 use crate::evaluate::words::{limits, mean, percent, percent_limits, percent_with_deviation, share};
+use crate::report::page::{cell, cell_with, page as whole_page, plot, table};
+use crate::report::plots::{Bar, Series, bars};
 use difftumor_ct::metrics::detection::Stage;
 use maud::{Markup, html};
 

@@ -2,9 +2,9 @@
 use super::pictures::{Kind, Picture};
 use super::summary::{MaskMeans, Mean, Share, Summary};
 use super::{CaseReport, Evaluation};
+use crate::evaluate::words::{limits, mean, percent, percent_limits, percent_with_deviation, share};
 use crate::report::page::{cell, cell_with, page, picture, plot, table};
 use crate::report::plots::{Bar, Curve, Series, bars, curves};
-use crate::evaluate::words::{limits, mean, percent, percent_limits, percent_with_deviation, share};
 use difftumor_ct::metrics::detection::{Detection, Stage};
 use difftumor_ct::metrics::detection_summary::Found;
 use difftumor_ct::metrics::froc::{RATES, sensitivity_at};
