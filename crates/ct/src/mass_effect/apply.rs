@@ -1,9 +1,10 @@
 //! Scans, masks and label maps under a displacement.
 //!
-//! A scan is cut into grain (what a Gaussian of one voxel takes away, up to three robust standard deviations: noise) and the rest
+//! A scan is cut into grain (what a Gaussian of one voxel takes away, where it is not an edge: noise) and the rest
 //! (tissue and its edges). The rest is interpolated by cubic convolution (Keys 1981), the grain is moved whole, each voxel from the
 //! voxel that its source lies in: interpolated noise would lose power, which shows as a smooth ring.
-use super::{Displacement, Origin};
+use super::Displacement;
+use super::field::Origin;
 use crate::error::{Error, Result};
 use crate::filter::gaussian;
 use crate::patch::VoxelBox;
@@ -12,7 +13,7 @@ use ndarray::{Array3, ArrayView3, s};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Differences from the blurred scan beyond this many standard deviations are edges, not grain.
+/// Differences from the blurred scan up to this many standard deviations are grain, from twice as many on edges.
 const GRAIN_SD: f32 = 3.0;
 
 /// Standard deviation of a normal distribution over its median absolute deviation.
@@ -150,7 +151,8 @@ fn split(hu: &Array3<f32>) -> (Array3<f32>, Array3<f32>) {
     let mut grain = hu - &gaussian(hu, [1.0; 3]);
     let mut sizes: Vec<f32> = grain.iter().map(|v| v.abs()).collect();
     let limit_hu = GRAIN_SD * SD_PER_MAD * median(&mut sizes);
-    grain.mapv_inplace(|v| v.clamp(-limit_hu, limit_hu));
+    // An edge moved by whole voxels would show as teeth: it fades out of the grain.
+    grain.mapv_inplace(|v| if limit_hu > 0.0 { v * (2.0 - v.abs() / limit_hu).clamp(0.0, 1.0) } else { 0.0 });
     (hu - &grain, grain)
 }
 

@@ -1,8 +1,8 @@
 //! What bounds the push in each direction: the tumor's own radius, the organ's surface, and what does not move.
 use super::directions::{Directions, around, nodes};
+use super::frame::{Frame, length, nearest};
 use crate::components::{Connectivity, components};
-use crate::patch::VoxelBox;
-use crate::volume::{Affine, Image, Mask, Volume};
+use crate::volume::{Mask, Volume};
 use ndarray::{Array3, s};
 
 /// Voxels of the tumor are cut to pieces no longer than this, so that thick slices do not show in its radius.
@@ -10,42 +10,6 @@ const PIECE_MM: f64 = 1.0;
 
 /// A way out of the organ is real when it is this long: vessels left out of the organ's label are not its surface.
 const GAP_MM: f64 = 6.0;
-
-/// Positions around the tumor's centre.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Frame {
-    pub centre_mm: [f64; 3],
-    pub world_from_voxel: Affine,
-    pub voxel_from_world: Affine,
-    pub shape: [usize; 3],
-}
-
-impl Frame {
-    /// From the centre to a voxel position, in mm.
-    pub(super) fn offset_mm(&self, voxel: [f64; 3]) -> [f64; 3] {
-        let p = self.world_from_voxel.apply(voxel);
-        std::array::from_fn(|a| p[a] - self.centre_mm[a])
-    }
-
-    /// The voxel position at an offset from the centre.
-    pub(super) fn voxel(&self, offset_mm: [f64; 3]) -> [f64; 3] {
-        self.voxel_from_world.apply(std::array::from_fn(|a| self.centre_mm[a] + offset_mm[a]))
-    }
-
-    /// The box of voxels that holds the ball of `radius_mm` around the centre, cut to the scan.
-    pub(super) fn ball_box(&self, radius_mm: f64) -> VoxelBox {
-        let centre = self.voxel_from_world.apply(self.centre_mm);
-        let reach = |a: usize| {
-            let row = self.voxel_from_world.0[a];
-            radius_mm * (row[0] * row[0] + row[1] * row[1] + row[2] * row[2]).sqrt()
-        };
-        let bound = |v: f64, a: usize| v.clamp(0.0, self.shape[a] as f64) as usize;
-        VoxelBox {
-            start: std::array::from_fn(|a| bound((centre[a] - reach(a)).floor(), a)),
-            end: std::array::from_fn(|a| bound((centre[a] + reach(a)).ceil() + 1.0, a)),
-        }
-    }
-}
 
 /// The tumor's radius in each direction, cubed (mm³): three times its volume per solid angle, smoothed. A third of its
 /// integral over the sphere is the tumor's volume, for shapes that are not star-shaped too.
@@ -139,16 +103,4 @@ pub(super) fn surface_mm(frame: &Frame, organ: &Mask, tumor_mm3: &Directions, mo
         if r < most_mm { last_inside_mm } else { most_mm }
     };
     Directions(nodes().iter().zip(&tumor_mm3.0).map(|((d, _), r)| exit(*d, r.cbrt())).collect())
-}
-
-/// The voxel that a position lies in.
-pub(super) fn nearest<T>(image: &Image<T>, voxel: [f64; 3]) -> Option<[usize; 3]> {
-    let shape = image.grid().shape;
-    let inside = (0..3).all(|a| voxel[a] > -0.5 && voxel[a] < shape[a] as f64 - 0.5);
-    inside.then(|| voxel.map(|v| v.round().max(0.0) as usize))
-}
-
-/// Length of a vector.
-pub(super) fn length(v: [f64; 3]) -> f64 {
-    v.iter().map(|c| c * c).sum::<f64>().sqrt()
 }
