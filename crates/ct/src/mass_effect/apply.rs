@@ -31,12 +31,13 @@ pub struct VolumesMm3 {
     pub after: f64,
 }
 
-/// A map that was moved, with the volume of each of its values.
+/// A map that was moved, with the volume of each of its values: voxels counted in the map as it was and as it is, so the sums over
+/// all values are the same before and after, and the hole's volume is a part of the value that it was given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moved<T> {
     /// The map, on the same grid.
     pub image: Image<T>,
-    /// By value: every value before or after.
+    /// By value, for every value that occurs before or after.
     pub volumes_mm3: BTreeMap<T, VolumesMm3>,
 }
 
