@@ -12,6 +12,7 @@ pub mod hu_check;
 pub mod intensity;
 pub mod io;
 pub mod label;
+pub mod mass_effect;
 pub mod measure;
 pub mod metrics;
 pub mod morphology;
