@@ -14,6 +14,7 @@ mod options;
 mod painting;
 mod paper;
 mod proposal;
+mod push;
 mod record;
 mod site;
 mod visibility;
@@ -150,6 +151,7 @@ impl Synthesizer {
         let known = grown_to_mm.map_or(series.is_empty(), |size| series.contains(&size));
         assert!(known, "{grown_to_mm:?} of the series {series:?}");
         self.options.check(&self.generator)?;
+        self.options.check_series(case.organs.len())?;
         let mut state = Synthesis {
             case: case.clone(),
             instances: Labels { data: Array3::zeros(case.ct.data.dim()), affine: case.ct.affine },

@@ -47,11 +47,11 @@ fn realism_agrees_with_the_records_and_draws_a_sheet() {
         let known = &record["tumors"][0];
         let number = |v: &serde_json::Value| v.as_f64().unwrap();
         let diameter = number(&known["equivalent_diameter_mm"]);
-        assert!((number(&tumor["equivalent_diameter_mm"]) - diameter).abs() < 1e-6);
+        assert!((number(&tumor["shape"]["equivalent_diameter_mm"]) - diameter).abs() < 1e-6);
         // The record takes all of the label, with its blurred edge; the report what is 2 mm inside.
-        let (here, there) = (number(&tumor["inside_hu"]), number(&known["hu_inside"]["mean_hu"]));
+        let (here, there) = (number(&tumor["density"]["inside_hu"]), number(&known["hu_inside"]["mean_hu"]));
         assert!((here - there).abs() < 15.0, "{here} against {there}");
-        assert!(number(&tumor["contrast_hu"]) < -10.0);
+        assert!(number(&tumor["density"]["contrast_hu"]) < -10.0);
     }
     assert!(std::fs::read(&sheet).unwrap().starts_with(b"\x89PNG"));
 }

@@ -42,8 +42,9 @@ pub struct Moved<T> {
 }
 
 impl Displacement {
-    /// The scan with its tissue pushed away. Voxels outside of [`Self::zone`] are the same bits. The hole gets the median of the
-    /// tissue where the tumor will be, with the grain that is there.
+    /// The scan with its tissue pushed away. Voxels outside of [`Self::zone`] are the same bits. Where the tumor will be there is the median
+    /// of the tissue that was there, with the grain that is there: in the hole, and (blurred by a voxel) in the thin layer around
+    /// it, in which a vessel of the tumor's middle would be a bright shell.
     ///
     /// # Errors
     /// [`Error::GridMismatch`] when the scan lies on another grid, [`Error::Argument`] when a value near the tumor is not finite.
@@ -53,6 +54,8 @@ impl Displacement {
         require_finite(scan, &near)?;
         let (base, grain) = split(&cut(&scan.data, &near).to_owned());
         let ground_hu = self.median_in_tumor(&scan.data);
+        let tumor = cut(&self.tumor, &near).mapv(|t| f32::from(u8::from(t)));
+        let tumor = gaussian(&tumor, [1.0; 3]);
         let mut out = scan.clone();
         let last = near.shape().map(|n| n - 1);
         self.for_origins(&mut out.data, |voxel, to, origin| match origin {
@@ -62,7 +65,11 @@ impl Displacement {
                 let from = self.field.frame.voxel(offset_mm);
                 let from: [f64; 3] =
                     std::array::from_fn(|a| (from[a] - near.start[a] as f64).clamp(0.0, last[a] as f64));
-                *to = cubic(&base, from) + grain[from.map(|v| v.round() as usize)];
+                let here: [usize; 3] = std::array::from_fn(|a| voxel[a] - near.start[a]);
+                let moved_hu = cubic(&base, from);
+                // Grain of two places would lose power where they are mixed.
+                let grain_from = if tumor[here] < 0.5 { from.map(|v| v.round() as usize) } else { here };
+                *to = moved_hu + tumor[here] * (ground_hu - moved_hu) + grain[grain_from];
             }
         });
         Ok(out)
@@ -127,7 +134,7 @@ impl Displacement {
 }
 
 /// The part of an array in a box.
-fn cut<'a>(data: &'a Array3<f32>, bounds: &VoxelBox) -> ArrayView3<'a, f32> {
+fn cut<'a, T>(data: &'a Array3<T>, bounds: &VoxelBox) -> ArrayView3<'a, T> {
     let [x, y, z]: [_; 3] = std::array::from_fn(|a| bounds.start[a]..bounds.end[a]);
     data.slice(s![x, y, z])
 }

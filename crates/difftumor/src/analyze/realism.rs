@@ -2,6 +2,7 @@
 //! ([`difftumor_ct::realism`]).
 use super::sheet::{Pictures, Sheet};
 use super::tumors::Tumors;
+use crate::batch::{CaseRecord, RECORD};
 use crate::dataset::{CaseSource, Dataset};
 use crate::error::{Result, caught};
 use crate::index::Annotation;
@@ -187,11 +188,11 @@ fn case(
     Ok(all)
 }
 
-/// The scan before synthesis, where it was kept.
+/// The scan before synthesis, where it was kept. Of tumors that have pushed their organ it tells nothing: all around them has moved.
 fn before(source: &CaseSource, ct: &Volume) -> Result<Option<Volume>> {
     let scan = fetch(&source.ct)?;
     let path = scan.path().with_file_name(BEFORE);
-    if scan.path().is_dir() || !path.is_file() {
+    if scan.path().is_dir() || !path.is_file() || has_pushed(&path.with_file_name(RECORD)) {
         return Ok(None);
     }
     let before = NiftiImage::read(&path)?.to_volume()?;
@@ -201,6 +202,12 @@ fn before(source: &CaseSource, ct: &Volume) -> Result<Option<Volume>> {
         &scan.path().display().to_string(),
     )?;
     Ok(Some(before))
+}
+
+/// Whether the record of an output tells of a mass effect.
+fn has_pushed(record: &Path) -> bool {
+    let read = std::fs::read(record).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    read.is_some_and(|record: CaseRecord| record.tumors.iter().any(|t| t.mass_effect.is_some()))
 }
 
 /// `None` when a voxel of the tumor is no number.

@@ -7,6 +7,7 @@ use crate::diffusion::DiffusionConfig;
 use crate::error::{Error, Result};
 use crate::run::sha256;
 use crate::synthesis::{GateRecord, Generator, SynthesisOptions, Synthesizer, TumorRecord};
+use difftumor_ct::mass_effect;
 use difftumor_ct::realism::Gate;
 use difftumor_ct::tumor_mask::fit::FitOptions;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub struct Settings {
     /// What tumors must pass, if anything.
     #[serde(default)]
     pub gate: Option<GateSettings>,
+    /// How larger tumors push the tissue around them, if they do.
+    #[serde(default)]
+    pub mass_effect: Option<mass_effect::Options>,
     /// The models that paint.
     pub models: Vec<ModelSettings>,
     /// The device that they run on.
@@ -125,8 +129,17 @@ pub struct CaseRecord {
 impl Settings {
     pub(super) fn new(synthesizer: &Synthesizer, batch: &BatchOptions) -> Self {
         // Taken apart by name, so that a new option cannot be forgotten here.
-        let SynthesisOptions { preset, size, growth_mm, tumors, seed, fit, min_contrast_hu, gate } =
-            &synthesizer.options;
+        let SynthesisOptions {
+            preset,
+            size,
+            growth_mm,
+            tumors,
+            seed,
+            fit,
+            min_contrast_hu,
+            gate,
+            mass_effect,
+        } = &synthesizer.options;
         let FitOptions { min_inside, gap_vox, min_axis_ratio, tries } = *fit;
         let models = match &synthesizer.generator {
             Generator::Handcrafted => &[][..],
@@ -144,6 +157,7 @@ impl Settings {
             fit: FitSettings { min_inside, gap_vox, min_axis_ratio, tries },
             min_contrast_hu: *min_contrast_hu,
             gate: gate.as_ref().map(GateSettings::new),
+            mass_effect: *mass_effect,
             models: models
                 .iter()
                 .map(|model| ModelSettings {

@@ -12,6 +12,7 @@ use difftumor::synthesis::{
     DiffusionModel, GateRecord, Generator, Preset, SizeChoice, SynthesisOptions, Synthesizer,
 };
 use difftumor_ct::label::OrganSpec;
+use difftumor_ct::mass_effect;
 use difftumor_ct::realism::Gate;
 use difftumor_ct::tumor_mask::size::Size;
 use difftumor_ct::tumor_mask::sizes_mm::DiameterRange;
@@ -75,6 +76,9 @@ pub struct Arguments {
     /// Judge by these ranges of real tumors, of `analyze realism --write-ranges`, and not by those that come with the program
     #[arg(long = "match", value_name = "JSON", requires = "gate")]
     real: Option<PathBuf>,
+    /// Tumors of 20 mm and more push the tissue around them away: this share of their volume, 0 to 1 [without a value: 0.6]
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.6")]
+    mass_effect: Option<f64>,
     /// Cases worked on, and held in memory, at one time. Outputs do not depend on it
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
@@ -261,6 +265,9 @@ impl Arguments {
             tumors,
             seed: self.seed,
             gate: self.gate()?,
+            mass_effect: self
+                .mass_effect
+                .map(|strength| mass_effect::Options { strength, ..Default::default() }),
             ..SynthesisOptions::default()
         })
     }

@@ -13,9 +13,11 @@ use ndarray::{Array3, Zip, s};
 const BLURS_MM: [f64; 4] = [0.0, 1.0, 2.0, 4.0];
 /// Most of a band that is given: a little more than there was, for what is cut off of it.
 const MOST_SHARE: f32 = 1.25;
-/// Grain is compared where the tumor has at least the first of these weights with that many voxels: an edge that is not quite where the
-/// weight has it counts as grain, and a large tumor would be left smooth inside for it.
-const INSIDE: [(f32, usize); 2] = [(0.95, 300), (0.5, 0)];
+/// Where the tumor has at least this weight it is looked at, and of that the half with most weight: further out, the slope of its edge would
+/// count as grain, and a smooth tumor be taken for a grainy one.
+const INSIDE: f32 = 0.5;
+/// That half has at least this many voxels, or all is taken.
+const LEAST_VOXELS: usize = 30;
 /// Standard deviation of normal noise over its median absolute value.
 const SD_OF_MEDIAN: f64 = 1.4826;
 /// What is in a band and beyond this many standard deviations is a vessel or a border, which the tumor has displaced.
@@ -29,39 +31,57 @@ pub fn give_back(ct: &Volume, landed: &mut Landed) {
     let [x, y, z] = landed.start;
     let (nx, ny, nz) = landed.change_hu.dim();
     let before = ct.data.slice(s![x..x + nx, y..y + ny, z..z + nz]).to_owned();
+    let inside = inside(&landed.weight);
     for blurs_mm in BLURS_MM.windows(2) {
-        let band = |image: &Array3<f32>| {
-            let blur = |mm: f64| gaussian(image, ct.affine.blur_in_slices_vox(mm));
-            blur(blurs_mm[0]) - blur(blurs_mm[1])
-        };
-        let missing = missing_hu(&before, &landed.change_hu, &landed.weight, band);
+        let blur = |image: &Array3<f32>, i: usize| gaussian(image, ct.affine.blur_in_slices_vox(blurs_mm[i]));
+        let band = Band { inside: &inside, blur };
+        let missing = missing_hu(&before, &landed.change_hu, &landed.weight, &band);
         landed.change_hu += &missing;
     }
 }
 
+/// Where grain is compared: 1, elsewhere 0.
+fn inside(weight: &Array3<f32>) -> Array3<f32> {
+    let mut weights: Vec<f32> = weight.iter().copied().filter(|w| *w >= INSIDE).collect();
+    weights.sort_by(f32::total_cmp);
+    let half = weights.len() / 2;
+    let least = if weights.len() - half >= LEAST_VOXELS { weights[half] } else { INSIDE };
+    weight.mapv(|w| f32::from(u8::from(w >= least)))
+}
+
+/// Structures of some fineness: the difference of two blurs.
+struct Band<'a, B> {
+    inside: &'a Array3<f32>,
+    /// The image under the first or the second blur.
+    blur: B,
+}
+
+impl<B: Fn(&Array3<f32>, usize) -> Array3<f32>> Band<'_, B> {
+    /// Of a whole image.
+    fn of(&self, image: &Array3<f32>) -> Array3<f32> {
+        (self.blur)(image, 0) - (self.blur)(image, 1)
+    }
+
+    /// Of what is inside, whose blurs see nothing else: the step from organ to tumor is no grain.
+    fn within(&self, image: &Array3<f32>) -> Vec<f32> {
+        let own = image * self.inside;
+        let mean = |i: usize| (self.blur)(&own, i) / (self.blur)(self.inside, i).mapv_into(|n| n.max(1e-6));
+        let band = mean(0) - mean(1);
+        band.iter().zip(self.inside).filter(|(_, i)| **i > 0.0).map(|(v, _)| *v).collect()
+    }
+}
+
 /// What is to be added to `before + change` in a band, 0 where the weight is.
-fn missing_hu(
+fn missing_hu<B: Fn(&Array3<f32>, usize) -> Array3<f32>>(
     before: &Array3<f32>,
     change: &Array3<f32>,
     weight: &Array3<f32>,
-    band: impl Fn(&Array3<f32>) -> Array3<f32>,
+    band: &Band<B>,
 ) -> Array3<f32> {
-    let voxels = |least: f32| weight.iter().filter(|w| **w >= least).count();
-    let (least, _) =
-        INSIDE.into_iter().find(|(least, enough)| voxels(*least) >= *enough).expect("0 is enough");
-    let inside = |grain: &Array3<f32>| -> Vec<f32> {
-        grain.iter().zip(weight).filter(|(_, w)| **w >= least).map(|(g, _)| *g).collect()
-    };
-    let of_scan = band(before);
-    let wanted = sd(inside(&of_scan));
+    let wanted = sd(band.within(before));
     let most = (MOST_SD * wanted) as f32;
-    let spare = Zip::from(&of_scan).and(weight).map_collect(|g, w| w * g.clamp(-most, most));
-    // The step from organ to tumor is no grain, sharp as it may be.
-    let (explained, norm) =
-        Zip::from(change).and(weight).fold((0.0, 0.0), |(c, n), change, w| (c + change * w, n + w * w));
-    let step = if norm > 0.0 { explained / norm } else { 0.0 };
-    let without_step = Zip::from(before).and(change).and(weight).map_collect(|b, c, w| b + c - step * w);
-    let (of_tumor, of_spare) = (inside(&band(&without_step)), inside(&spare));
+    let spare = Zip::from(&band.of(before)).and(weight).map_collect(|g, w| w * g.clamp(-most, most));
+    let (of_tumor, of_spare) = (band.within(&(before + change)), band.within(&spare));
     let with = |share: f32| sd(of_tumor.iter().zip(&of_spare).map(|(t, s)| t + share * s).collect());
     if with(0.0) >= wanted {
         return Array3::zeros(before.dim());
@@ -91,9 +111,14 @@ mod tests {
     use difftumor_ct::draws::Stream;
 
     const SIDE: usize = 24;
+    /// Not at all, and by 1.5 voxels.
+    fn blur(image: &Array3<f32>, i: usize) -> Array3<f32> {
+        gaussian(image, [1.5 * i as f64; 3])
+    }
+
     /// Finer than 1.5 voxels.
     fn fine(image: &Array3<f32>) -> Array3<f32> {
-        image - &gaussian(image, [1.5; 3])
+        blur(image, 0) - blur(image, 1)
     }
 
     fn noise(sd: f32, n: u64) -> Array3<f32> {
@@ -108,7 +133,8 @@ mod tests {
     /// What is added, and the grain of the result, to a tumor of that weight.
     fn given_back(before: &Array3<f32>, tumor: &Array3<f32>, weight: f32) -> (Array3<f32>, f64) {
         let change = (tumor - before) * weight;
-        let missing = missing_hu(before, &change, &Array3::from_elem(before.dim(), weight), fine);
+        let weight = Array3::from_elem(before.dim(), weight);
+        let missing = missing_hu(before, &change, &weight, &Band { inside: &inside(&weight), blur });
         let sd = grain_sd(&(before + &change + &missing));
         (missing, sd)
     }
@@ -136,7 +162,8 @@ mod tests {
         let weight =
             Array3::from_shape_fn(organ.dim(), |(x, _, _)| f32::from(u8::from((8..11).contains(&x))));
         let change = &weight * &(40.0 - &organ);
-        let missing = missing_hu(&organ, &change, &weight, fine);
+        let band = Band { inside: &inside(&weight), blur };
+        let missing = missing_hu(&organ, &change, &weight, &band);
         let ratio = |image: &Array3<f32>| {
             let slab = fine(image).slice(s![8..11, .., ..]).to_owned();
             sd(slab.into_iter().collect())

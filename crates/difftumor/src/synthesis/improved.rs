@@ -3,6 +3,7 @@ use super::gate::{GateRecord, MOST_REJECTED, TumorGate, judge};
 use super::landing::Landed;
 use super::painting::PaintedTumor;
 use super::proposal::{Proposal, fits_crop, propose, replaces_typical_tissue};
+use super::push::Pushed;
 use super::record::TumorRecord;
 use super::site::Site;
 use super::visibility::contrast_hu;
@@ -13,6 +14,7 @@ use difftumor_ct::draws::{Draws, Stream};
 use difftumor_ct::measure::HuStatistics;
 use difftumor_ct::tumor_mask::fit::{OrganSite, PlacedMask};
 use ndarray::Array3;
+use std::ops::RangeInclusive;
 
 /// Shapes drawn for one tumor before it is given up.
 const ATTEMPTS: usize = 40;
@@ -21,42 +23,23 @@ const TUMORS: (i64, i64) = (1, 3);
 
 pub(super) fn fill_organ(synthesizer: &Synthesizer, state: &mut Synthesis, task: &Task) -> Result<()> {
     let Task { organ, copy, .. } = *task;
-    let site = Site::new(&state.case.ct.grid(), &state.case.organs[organ], 1.0)?;
     let (low, high) = synthesizer.options.tumors.unwrap_or(TUMORS);
     let wanted = synthesizer.stream(&state.case, organ, copy, 0).integer(low, high) as u64;
     let name = state.case.organs[organ].name.clone();
     // All sizes of a growth series must see the same scan, whatever was painted into it since.
     let seen = if task.grown_to_mm.is_some() { task.case } else { &state.case };
-    let hu =
-        HuStatistics::of(&seen.ct.data, &seen.organs[organ].organ.data).expect("a site has organ voxels");
-    let ground = Ground { synthesizer, task, hu, place: OrganSite::new(&site.organ, &name)?, site: &site };
-    let mut occupied = site.occupied.clone();
-    for n in 1..=wanted {
-        let mut draws = synthesizer.stream(&state.case, organ, copy, n);
-        let mut said = GateRecord::default();
-        let tumor = ground.one_tumor(&state.case, &occupied, &mut draws, &mut said)?;
-        if let Some(gate) = &mut state.gate {
-            gate.add(&said);
+    let mut numbers = 1..=wanted;
+    let hu = HuStatistics::of(&seen.ct.data, &seen.organs[organ].organ.data);
+    loop {
+        let site = Site::new(&state.case.ct.grid(), &state.case.organs[organ], 1.0)?;
+        let hu = hu.expect("a site has organ voxels");
+        let place = OrganSite::new(&site.organ, &name)?;
+        let ground = Ground { synthesizer, task, hu, place, site: &site };
+        // Where a tumor has pushed its organ, the next one's place is looked for anew.
+        if !ground.fill(state, wanted, &mut numbers)? {
+            return Ok(());
         }
-        let Some(tumor) = tumor else {
-            state.not_placed.push(format!(
-                "tumor {n} of {wanted} in the {name}: {ATTEMPTS} shapes found no place where at least {:.0} % of them lie inside the organ, clear of other tumors, in tissue typical of the organ, and show{}",
-                100.0 * synthesizer.options.fit.min_inside,
-                rejections(&said)
-            ));
-            continue;
-        };
-        tumor.room.paste_into(&mut occupied);
-        let record = TumorRecord {
-            number: state.records.len() as u16 + 1,
-            organ: name.clone(),
-            method: synthesizer.generator.name().into(),
-            stream: [synthesizer.options.seed, copy, n],
-            ..tumor.record
-        };
-        state.commit(organ, &tumor.landed, record);
     }
-    Ok(())
 }
 
 /// What the gate had against a tumor that was given up.
@@ -78,6 +61,7 @@ struct Tumor {
     /// What it needs at the end of its growth.
     room: PlacedMask,
     landed: Landed,
+    pushed: Option<Pushed>,
     record: TumorRecord,
 }
 
@@ -91,6 +75,45 @@ pub(super) struct Ground<'a> {
 }
 
 impl Ground<'_> {
+    /// Puts in the tumors of those numbers, up to the first that pushes its organ; whether there was one.
+    fn fill(&self, state: &mut Synthesis, wanted: u64, numbers: &mut RangeInclusive<u64>) -> Result<bool> {
+        let (synthesizer, &Task { organ, copy, .. }) = (self.synthesizer, self.task);
+        let name = state.case.organs[organ].name.clone();
+        let mut occupied = self.site.occupied.clone();
+        for n in numbers {
+            let mut draws = synthesizer.stream(&state.case, organ, copy, n);
+            let mut said = GateRecord::default();
+            let tumor = self.one_tumor(&state.case, &occupied, &mut draws, &mut said)?;
+            if let Some(gate) = &mut state.gate {
+                gate.add(&said);
+            }
+            let Some(tumor) = tumor else {
+                state.not_placed.push(format!(
+                    "tumor {n} of {wanted} in the {name}: {ATTEMPTS} shapes found no place where at least {:.0} % of them lie inside the organ, clear of other tumors, in tissue typical of the organ, and show{}",
+                    100.0 * synthesizer.options.fit.min_inside,
+                    rejections(&said)
+                ));
+                continue;
+            };
+            tumor.room.paste_into(&mut occupied);
+            let mass_effect = tumor.pushed.map(|pushed| state.make_room(pushed)).transpose()?;
+            let pushes = mass_effect.is_some();
+            let record = TumorRecord {
+                number: state.records.len() as u16 + 1,
+                organ: name.clone(),
+                method: synthesizer.generator.name().into(),
+                stream: [synthesizer.options.seed, copy, n],
+                mass_effect,
+                ..tumor.record
+            };
+            state.commit(organ, &tumor.landed, record);
+            if pushes {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Draws shapes and places until one holds a tumor that shows. Painting comes last: it is what costs.
     fn one_tumor(
         &self,
@@ -115,7 +138,8 @@ impl Ground<'_> {
             let same_draws = draws.clone();
             let Some(tumor) = self.painted(seen, &p, &p, draws)? else { continue };
             let shows = |tumor: &PaintedTumor| {
-                contrast_hu(seen, self.task.organ, &tumor.landed) >= synthesizer.options.min_contrast_hu
+                contrast_hu(tumor.ground(seen), self.task.organ, &tumor.landed)
+                    >= synthesizer.options.min_contrast_hu
             };
             if !shows(&tumor) {
                 continue;
@@ -142,7 +166,7 @@ impl Ground<'_> {
     fn passes(&self, seen: &Case, tumor: &PaintedTumor, said: &mut GateRecord) -> Option<Option<TumorGate>> {
         let Some(gate) = &self.synthesizer.options.gate else { return Some(None) };
         let rejected = said.rejected;
-        let verdict = judge(gate, seen, self.task.organ, &tumor.landed)?;
+        let verdict = judge(gate, tumor.ground(seen), self.task.organ, &tumor.landed)?;
         said.count(&verdict);
         (verdict.grade < Grade::Fail).then(|| Some(TumorGate::new(&verdict, rejected)))
     }
@@ -160,7 +184,7 @@ impl Tumor {
         room: PlacedMask,
         (attempts, gate): (usize, Option<TumorGate>),
     ) -> Self {
-        let PaintedTumor { landed, contrast_hu, weights_sha256 } = painted;
+        let PaintedTumor { landed, contrast_hu, weights_sha256, pushed } = painted;
         let record = TumorRecord {
             size: p.size.into(),
             attempts,
@@ -170,6 +194,6 @@ impl Tumor {
             gate,
             ..TumorRecord::unmeasured()
         };
-        Self { room, landed, record }
+        Self { room, landed, pushed, record }
     }
 }

@@ -2,6 +2,7 @@
 use super::Generator;
 use crate::error::Result;
 use difftumor_ct::draws::Draws;
+use difftumor_ct::mass_effect;
 use difftumor_ct::realism::Gate;
 use difftumor_ct::tumor_mask::fit::FitOptions;
 use difftumor_ct::tumor_mask::size::{HU2023, PAPER, Size, SizeClass};
@@ -63,6 +64,8 @@ pub struct SynthesisOptions {
     pub min_contrast_hu: f64,
     /// What tumors of the default preset must pass; those that fail are drawn again.
     pub gate: Option<Gate>,
+    /// How larger tumors of the default preset push the tissue around them; without, they replace it.
+    pub mass_effect: Option<mass_effect::Options>,
 }
 
 impl Default for SynthesisOptions {
@@ -76,6 +79,7 @@ impl Default for SynthesisOptions {
             fit: FitOptions::default(),
             min_contrast_hu: 10.0,
             gate: None,
+            mass_effect: None,
         }
     }
 }
@@ -139,6 +143,7 @@ impl SynthesisOptions {
             Err(difftumor_ct::Error::Argument { what: what.into(), expected, found }.into())
         };
         self.check_growth()?;
+        self.mass_effect.as_ref().map_or(Ok(()), mass_effect::Options::check)?;
         if let Some((low, high)) = self.tumors
             && (low < 1 || high < low || high > MOST_TUMORS)
         {
@@ -152,6 +157,10 @@ impl SynthesisOptions {
             if self.gate.is_some() {
                 let expected = "the default preset: the published pipeline keeps all that it draws".into();
                 return refuse("gate", expected, "the paper preset".into());
+            }
+            if self.mass_effect.is_some() {
+                let expected = "the default preset: the published pipeline pushes nothing away".into();
+                return refuse("mass effect", expected, "the paper preset".into());
             }
             if let Some((low, high)) = self.tumors {
                 let expected =
@@ -176,6 +185,28 @@ impl SynthesisOptions {
 }
 
 impl SynthesisOptions {
+    /// Checks what depends on the case.
+    ///
+    /// # Errors
+    /// [`difftumor_ct::Error::Argument`] when tumors that push would have to find the same places at every size.
+    pub(super) fn check_series(&self, organs: usize) -> Result<()> {
+        let one = organs == 1 && self.tumors == Some((1, 1));
+        if self.growth_mm.is_empty() || self.mass_effect.is_none() || one {
+            return Ok(());
+        }
+        Err(difftumor_ct::Error::Argument {
+            what: "growth series with a mass effect".into(),
+            expected:
+                "one organ with one tumor: what one pushes away at one size would move the next one's place"
+                    .into(),
+            found: format!(
+                "{organs} organs with {} tumors",
+                self.tumors.map_or("1 to 3".into(), |(a, b)| format!("{a} to {b}"))
+            ),
+        }
+        .into())
+    }
+
     fn check_growth(&self) -> Result<()> {
         let Some(largest_mm) = self.growth_mm.last() else { return Ok(()) };
         let ascending = self.growth_mm.windows(2).all(|pair| pair[0] < pair[1]);

@@ -5,6 +5,7 @@ use super::improved::Ground;
 use super::landing::{LabelRule, Landed, Painted};
 use super::options::CROP_VOX;
 use super::proposal::Proposal;
+use super::push::Pushed;
 use super::site::Site;
 use super::{Case, Generator};
 use crate::error::Result;
@@ -32,6 +33,15 @@ pub(super) struct PaintedTumor {
     pub(super) contrast_hu: Option<f64>,
     /// Of the weights that painted it, if a model did.
     pub(super) weights_sha256: Option<String>,
+    /// The case that it was painted into, if that had to make room.
+    pub(super) pushed: Option<Pushed>,
+}
+
+impl PaintedTumor {
+    /// The case that it was painted into.
+    pub(super) fn ground<'a>(&'a self, case: &'a Case) -> &'a Case {
+        self.pushed.as_ref().map_or(case, |pushed| &pushed.case)
+    }
 }
 
 impl Ground<'_> {
@@ -43,6 +53,8 @@ impl Ground<'_> {
         largest: &Proposal,
         draws: &mut Stream,
     ) -> Result<Option<PaintedTumor>> {
+        let pushed = self.pushed(case, p)?;
+        let case = pushed.as_ref().map_or(case, |pushed| &pushed.case);
         let ct = &case.ct;
         let within = Some(&case.organs[self.task.organ].organ.data);
         let (painted, texture_hu, weights_sha256) = self.paint(ct, p, largest, draws)?;
@@ -50,7 +62,7 @@ impl Ground<'_> {
         if self.is_cropped() {
             grain::give_back(ct, &mut landed);
         }
-        Ok(Some(PaintedTumor { landed, contrast_hu: texture_hu, weights_sha256 }))
+        Ok(Some(PaintedTumor { landed, contrast_hu: texture_hu, weights_sha256, pushed }))
     }
 
     /// Paints on the 1 mm grid. Also gives the contrast (handcrafted) and the hash of the weights (diffusion).
@@ -101,14 +113,14 @@ impl Ground<'_> {
 }
 
 /// The masks of one proposal on one box of the 1 mm grid.
-struct View {
-    grid: Grid,
+pub(super) struct View {
+    pub(super) grid: Grid,
     mask: Array3<bool>,
     weight: Array3<f32>,
 }
 
 impl View {
-    fn new(site: &Site, p: &Proposal, start: [i64; 3], shape: [usize; 3]) -> Self {
+    pub(super) fn new(site: &Site, p: &Proposal, start: [i64; 3], shape: [usize; 3]) -> Self {
         let at: [i64; 3] = std::array::from_fn(|a| start[a] - p.placed.offset[a] as i64);
         let mask = crop(&p.placed.mask, at, shape, Fill::Constant(false));
         let organ = crop(&site.organ, start, shape, Fill::Constant(false));
@@ -116,7 +128,7 @@ impl View {
         Self { grid: site.grid(start, shape), mask, weight }
     }
 
-    fn painted(self, change_hu: Array3<f32>) -> Painted {
+    pub(super) fn painted(self, change_hu: Array3<f32>) -> Painted {
         Painted { grid: self.grid, change_hu, weight: self.weight, mask: self.mask }
     }
 }

@@ -3,6 +3,7 @@ use super::Case;
 use super::gate::TumorGate;
 use super::visibility::{compare, with_ring};
 use difftumor_ct::Labels;
+use difftumor_ct::mass_effect;
 use difftumor_ct::measure::{HuStatistics, measure};
 use difftumor_ct::patch::bounding_box;
 use ndarray::{Array3, s};
@@ -63,6 +64,9 @@ pub struct TumorRecord {
     /// What the gate said of it, if there is one; of a growth series, of the tumor at its largest.
     #[serde(default)]
     pub gate: Option<TumorGate>,
+    /// How it has pushed the tissue around it, if it has.
+    #[serde(default)]
+    pub mass_effect: Option<mass_effect::Record>,
 }
 
 impl From<HuStatistics> for HuRecord {
@@ -119,6 +123,7 @@ impl TumorRecord {
             hu_before: None,
             hu_around: None,
             gate: None,
+            mass_effect: None,
         }
     }
 }
