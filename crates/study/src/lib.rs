@@ -6,6 +6,7 @@
 //! Source: paper 2 (1), 4.1, App. A, Table 1.
 pub mod error;
 pub mod format;
+pub mod serve;
 pub mod store;
 
 pub use error::{Error, Result};
