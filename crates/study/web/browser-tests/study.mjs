@@ -1,0 +1,210 @@
+// Two readers, by keyboard alone, with a reload, a server that is killed and started again, and a change of mind.
+// STUDY, SERVER (the program that serves it), TOKENS (JSON), CHROMIUM; SCREENSHOTS (a folder) if pictures are wanted.
+// The last line on stdout is JSON: what each reader answered, in order, and times in ms.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { join } from 'node:path'
+import { chromium } from 'playwright-core'
+
+const { STUDY, SERVER, TOKENS, CHROMIUM, SCREENSHOTS } = process.env
+const tokens = JSON.parse(TOKENS)
+const answered = []
+
+let server
+let port = 0
+
+async function start() {
+  server = spawn(SERVER, [STUDY, String(port)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  for await (const line of createInterface({ input: server.stdout })) {
+    port = Number(new URL(line).port)
+    return
+  }
+  throw new Error('the server did not start')
+}
+
+async function kill() {
+  const ended = new Promise((resolve) => server.once('exit', resolve))
+  server.kill('SIGKILL')
+  await ended
+}
+
+/** Waits until an item is on the screen; its number. */
+async function shown(page) {
+  await page.waitForFunction(() => !document.querySelector('#answers button')?.disabled && document.querySelector('#notice').hidden)
+  return Number((await page.textContent('#count')).split(' ')[0])
+}
+
+async function answer(page, key) {
+  const index = await shown(page)
+  answered.push({ reader: await page.textContent('#reader'), index: index - 1, answer: key === 'r' ? 'real' : 'synthetic' })
+  await page.keyboard.press(key)
+}
+
+async function saved(page) {
+  await page.waitForFunction(() => document.querySelector('#saved').textContent === 'Saved', undefined, { timeout: 60_000 })
+}
+
+async function picture(page, name) {
+  if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, name + '.png') })
+}
+
+/** How much of the canvas is lit, 0 to 1, and how many levels of grey there are: a scan is neither black nor one colour. */
+async function look(page) {
+  const png = await page.locator('#scan').screenshot()
+  return page.evaluate(async (base64) => {
+    const image = new Image()
+    image.src = 'data:image/png;base64,' + base64
+    await image.decode()
+    const canvas = new OffscreenCanvas(image.width, image.height)
+    const context = canvas.getContext('2d')
+    context.drawImage(image, 0, 0)
+    const { data } = context.getImageData(0, 0, image.width, image.height)
+    const levels = new Set()
+    let lit = 0
+    let sum = 0
+    for (let i = 0; i < data.length; i += 4) {
+      levels.add(data[i])
+      if (data[i] > 40) lit++
+      sum = (sum * 31 + data[i]) % 1000003
+    }
+    return { lit: (4 * lit) / data.length, levels: levels.size, sum }
+  }, png.toString('base64'))
+}
+
+async function open(context, token, problems) {
+  const page = await context.newPage()
+  page.on('pageerror', (error) => problems.push(String(error)))
+  page.on('console', (message) => {
+    const isExpected = /ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET/.test(message.text())
+    if (message.type() === 'error' && !isExpected) problems.push(message.text())
+  })
+  page.on('request', (request) => {
+    const url = new URL(request.url())
+    if (url.protocol !== 'data:' && url.protocol !== 'blob:' && url.hostname !== '127.0.0.1') problems.push('asked ' + url)
+  })
+  await page.goto(`http://127.0.0.1:${port}/r/${token}/`)
+  await shown(page)
+  return page
+}
+
+async function times(page) {
+  await page.waitForFunction(() => performance.getEntriesByName('slice-shown').length > 0)
+  return page.evaluate(() => {
+    const at = (name) => Math.round(performance.getEntriesByName(name)[0].startTime)
+    return { interactive_ms: at('interactive'), slice_ms: at('slice-shown') }
+  })
+}
+
+async function keysMoveTheScan(page) {
+  const first = await look(page)
+  assert.ok(first.lit > 0.2 && first.levels > 50, `the scan is seen: ${JSON.stringify(first)}`)
+  const text = () => page.textContent('#slice-text')
+  const before = await text()
+  for (const key of ['ArrowUp', 'PageUp']) await page.keyboard.press(key)
+  const slice = (words) => Number(/Slice (\d+)/.exec(words)[1])
+  assert.equal(slice(await text()), slice(before) + 6)
+  await page.keyboard.press('w')
+  assert.match(await text(), /C 40 W 400/)
+  assert.notEqual((await look(page)).sum, first.sum)
+  await picture(page, 'soft-tissue')
+  for (const key of ['w', 'w', 'w', 'w', 'Home', '2', '+', '+', 'x']) await page.keyboard.press(key)
+  await picture(page, 'coronal-enlarged')
+  assert.equal(await page.getAttribute('#planes button:nth-child(2)', 'aria-pressed'), 'true')
+  for (const key of ['x', 'v', 'v', 'Home']) await page.keyboard.press(key)
+  assert.equal(await text(), before)
+}
+
+async function restStopsTheClock(page) {
+  await page.keyboard.press('p')
+  assert.ok(await page.isVisible('#curtain'))
+  const count = await page.textContent('#count')
+  await page.keyboard.press('r')
+  await page.waitForTimeout(3000)
+  assert.equal(await page.textContent('#count'), count, 'no answers while resting')
+  await picture(page, 'rest')
+  await page.keyboard.press('p')
+}
+
+async function firstReader(context, problems) {
+  const page = await open(context, tokens[0], problems)
+  const time = await times(page)
+  await picture(page, 'first-1280x800')
+  await page.setViewportSize({ width: 1024, height: 768 })
+  await page.waitForTimeout(300)
+  await picture(page, 'first-1024x768')
+  await page.setViewportSize({ width: 1280, height: 800 })
+  await keysMoveTheScan(page)
+  await restStopsTheClock(page)
+  await answer(page, 'r')
+  await answer(page, 's')
+  await saved(page)
+  await page.reload()
+  assert.equal(await shown(page), 3, 'goes on where it was')
+  return { page, time }
+}
+
+/** The server dies between two answers. The first is kept by the browser, over a reload too. */
+async function killed(page) {
+  await shown(page)
+  await page.waitForTimeout(500)
+  await kill()
+  await answer(page, 's')
+  await page.waitForFunction(() => /Not saved yet/.test(document.querySelector('#saved').textContent))
+  await picture(page, 'server-away')
+  await start()
+  await saved(page)
+}
+
+async function finish(page, keys, name) {
+  for (const key of keys) await answer(page, key)
+  await page.waitForFunction(() => /All items are answered and saved/.test(document.querySelector('#list-title').textContent))
+  await picture(page, name)
+}
+
+async function main() {
+  await start()
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: ['--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist', '--no-sandbox'],
+  })
+  const viewport = { width: 1280, height: 800 }
+  const problems = []
+  const contexts = [await browser.newContext({ viewport }), await browser.newContext({ viewport: { width: 1024, height: 768 } })]
+  const { page: one, time } = await firstReader(contexts[0], problems)
+  const two = await open(contexts[1], tokens[1], problems)
+  await answer(two, 's')
+  await killed(one)
+  await answer(two, 'r')
+  await saved(two)
+  // Back by two, another answer, and on; the item in between is passed.
+  for (const key of ['Backspace', 'ArrowLeft']) {
+    await shown(one)
+    await one.keyboard.press(key)
+  }
+  assert.equal(await shown(one), 2)
+  assert.equal(await one.getAttribute('#answers button:nth-child(2)', 'aria-pressed'), 'true')
+  await answer(one, 'r')
+  assert.equal(await shown(one), 3)
+  await one.keyboard.press('ArrowRight')
+  await one.keyboard.press('e')
+  assert.match(await one.textContent('#list-title'), /items are left/)
+  await picture(one, 'items-left')
+  await one.keyboard.press('ArrowLeft')
+  await one.keyboard.press('ArrowLeft')
+  assert.equal(await shown(one), 5)
+  await one.keyboard.press('ArrowLeft')
+  await finish(one, ['r', 's', 'r'], 'done')
+  await finish(two, ['r', 's', 's', 'r'], 'done-1024x768')
+  assert.deepEqual(problems, [])
+  await browser.close()
+  console.log(JSON.stringify({ answered, time }))
+}
+
+main()
+  .catch((error) => {
+    console.error(error)
+    process.exitCode = 1
+  })
+  .finally(() => server?.kill('SIGKILL'))
+  .finally(() => setTimeout(() => process.exit(), 500))

@@ -1,0 +1,149 @@
+// A scan in three planes, by NiiVue: all that knows of NiiVue is here.
+import { DRAG_MODE, NVImage, Niivue, SLICE_TYPE } from '@niivue/niivue'
+
+/** Planes in the order of their keys: name, NiiVue's plane, the voxel axis (of RAS) that scrolls. */
+export const PLANES = [
+  { name: 'Axial', type: SLICE_TYPE.AXIAL, axis: 2 },
+  { name: 'Coronal', type: SLICE_TYPE.CORONAL, axis: 1 },
+  { name: 'Sagittal', type: SLICE_TYPE.SAGITTAL, axis: 0 },
+] as const
+
+const CROSSHAIR = { width: 1, gap: 12, color: [0.75, 0.62, 0.2, 0.8] }
+const ZOOM = { least: 0.5, most: 8 }
+
+/** A decoded scan. */
+export type Scan = NVImage
+
+type Vec3 = [number, number, number]
+
+export class Viewer {
+  /** Called when slice, plane, zoom or window have changed, by whatever hand. */
+  onChange = () => {}
+  /** Index into PLANES: the large one, which keys scroll. */
+  plane = 0
+  private centreMm: Vec3 = [0, 0, 0]
+  private zoom = 1
+  private crosshair = true
+
+  private constructor(private readonly nv: Niivue) {}
+
+  /** Throws where the browser has no WebGL 2. */
+  static async on(canvas: HTMLCanvasElement): Promise<Viewer> {
+    if (!document.createElement('canvas').getContext('webgl2')) throw new Error('no WebGL 2')
+    const nv = new Niivue({
+      backColor: [0, 0, 0, 1],
+      crosshairColor: CROSSHAIR.color,
+      crosshairGap: CROSSHAIR.gap,
+      crosshairWidth: CROSSHAIR.width,
+      crosshairWidthUnit: 'mm',
+      dragAndDropEnabled: false,
+      dragMode: DRAG_MODE.windowing,
+      fontColor: [0.55, 0.57, 0.6, 1],
+      isCornerOrientationText: false,
+      // As radiologists read: the patient's right is on the left.
+      isRadiologicalConvention: true,
+      isResizeCanvas: true,
+      loadingText: '',
+      logLevel: 'error',
+      textHeight: 0.03,
+    })
+    const viewer = new Viewer(nv)
+    await nv.attachToCanvas(canvas)
+    nv.onLocationChange = () => viewer.onChange()
+    nv.onIntensityChange = () => viewer.onChange()
+    // NiiVue resets the window to the scan's own range.
+    canvas.addEventListener('dblclick', (event) => event.stopImmediatePropagation(), { capture: true })
+    return viewer
+  }
+
+  /** Decompresses and decodes a NIfTI file. */
+  decode(bytes: ArrayBuffer): Promise<Scan> {
+    return NVImage.loadFromUrl({ url: 'scan.nii.gz', name: 'scan.nii.gz', buffer: bytes })
+  }
+
+  /** Shows a scan in place of the last one, at a voxel of its file, with a window (centre, width) in HU. */
+  show(scan: Scan, centreVox: Vec3, windowHu: [number, number]): void {
+    for (const old of [...this.nv.volumes]) this.nv.removeVolume(old)
+    scan.cal_min = windowHu[0] - windowHu[1] / 2
+    scan.cal_max = windowHu[0] + windowHu[1] / 2
+    this.nv.addVolume(scan)
+    const affine = scan.hdr!.affine
+    this.centreMm = [0, 1, 2].map(
+      (r) => affine[r][0] * centreVox[0] + affine[r][1] * centreVox[1] + affine[r][2] * centreVox[2] + affine[r][3],
+    ) as Vec3
+    this.setPlane(this.plane)
+    this.recentre()
+  }
+
+  /** The lesion in the middle, not enlarged. */
+  recentre(): void {
+    this.zoom = 1
+    this.nv.scene.crosshairPos = this.nv.mm2frac(this.centreMm)
+    this.nv.setPan2Dxyzmm([0, 0, 0, 1])
+    this.redraw()
+  }
+
+  setPlane(index: number): void {
+    this.plane = index
+    const [first, second] = PLANES.filter((_, i) => i !== index)
+    this.nv.setCustomLayout([
+      { sliceType: PLANES[index].type, position: [0, 0, 0.66, 1] },
+      { sliceType: first.type, position: [0.665, 0, 0.335, 0.4975] },
+      { sliceType: second.type, position: [0.665, 0.5025, 0.335, 0.4975] },
+    ])
+    this.redraw()
+  }
+
+  /** The slice in the large plane, from 1, and how many there are. */
+  slice(): [number, number] {
+    if (this.nv.volumes.length === 0) return [1, 1]
+    const { axis } = PLANES[this.plane]
+    const at = this.nv.frac2vox(this.nv.scene.crosshairPos)[axis]
+    return [Math.round(at) + 1, this.nv.volumes[0].dimsRAS![axis + 1]]
+  }
+
+  scroll(slices: number): void {
+    if (this.nv.volumes.length === 0) return
+    const by = [0, 0, 0]
+    by[PLANES[this.plane].axis] = slices
+    this.nv.moveCrosshairInVox(by[0], by[1], by[2])
+    this.onChange()
+  }
+
+  /** Centre and width in HU. */
+  windowHu(): [number, number] {
+    const scan = this.nv.volumes[0]
+    const [low, high] = [scan?.cal_min ?? 0, scan?.cal_max ?? 1]
+    return [Math.round((low + high) / 2), Math.round(high - low)]
+  }
+
+  setWindowHu([centre, width]: [number, number]): void {
+    const scan = this.nv.volumes[0]
+    if (!scan) return
+    scan.cal_min = centre - width / 2
+    scan.cal_max = centre + width / 2
+    this.nv.updateGLVolume()
+    this.onChange()
+  }
+
+  /** Larger or smaller about the crosshair. */
+  zoomBy(factor: number): void {
+    if (this.nv.volumes.length === 0) return
+    this.zoom = Math.min(ZOOM.most, Math.max(ZOOM.least, this.zoom * factor))
+    const middle = this.nv.frac2mm([0.5, 0.5, 0.5])
+    const at = this.nv.frac2mm(this.nv.scene.crosshairPos)
+    const shift = [0, 1, 2].map((a) => (middle[a] - at[a]) * (1 - 1 / this.zoom))
+    this.nv.setPan2Dxyzmm([shift[0], shift[1], shift[2], this.zoom])
+    this.redraw()
+  }
+
+  toggleCrosshair(): void {
+    this.crosshair = !this.crosshair
+    this.nv.setCrosshairWidth(this.crosshair ? CROSSHAIR.width : 0)
+  }
+
+  private redraw(): void {
+    this.nv.drawScene()
+    this.onChange()
+  }
+}
