@@ -31,7 +31,7 @@ export type Outcome =
   | { is: 'stale'; answer: string | null; revision: number }
   | { is: 'refused'; message: string }
 
-/** The server said no, in words for the reader; asking again is of no use. */
+/** No, in words for the reader; asking again is of no use. */
 export class Refused extends Error {}
 
 const PATIENCE_MS = 15_000

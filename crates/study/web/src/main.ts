@@ -5,7 +5,7 @@ import { Clock } from './clock'
 import { keysOf, type Action, type Command, type Keys } from './keys'
 import { Memory } from './memory'
 import { Outbox } from './outbox'
-import { button, element, help, list, nameOf, notice, press, progress, say } from './screen'
+import { button, element, help, list, message, nameOf, notice, press, progress, say } from './screen'
 import type { Scan, Viewer } from './viewer'
 
 /** Windows beside the study's own: name, centre and width in HU. */
@@ -37,9 +37,12 @@ class Study {
   /** Scans that are here or on their way: that in view and the next. */
   private scans = new Map<string, Promise<Scan>>()
 
+  /** Null until the graphics are ready: the page answers keys before that. */
+  private viewer: Viewer | null = null
+
   constructor(
     private readonly session: Session,
-    private readonly viewer: Viewer,
+    private readonly viewing: Promise<Viewer>,
     private readonly memory: Memory,
   ) {
     this.windows = [['Study', session.window_hu], ...WINDOWS]
@@ -64,7 +67,6 @@ class Study {
       addEventListener(touch, () => (this.lastTouch = performance.now()), { capture: true, passive: true })
     }
     setInterval(() => this.isIdle() && this.rest(true), 1000)
-    this.viewer.onChange = () => this.moved()
     void this.outbox.run()
     void this.go(this.where())
   }
@@ -100,7 +102,7 @@ class Study {
     ]
     for (const [id, command] of commands) element(id).addEventListener('click', () => this.act({ command }))
     const slider = element<HTMLInputElement>('slice')
-    slider.addEventListener('input', () => this.viewer.scroll(Number(slider.value) - this.viewer.slice()[0]))
+    slider.addEventListener('input', () => this.viewer?.scroll(Number(slider.value) - this.viewer.slice()[0]))
   }
 
   /** Shows an item, or the list. */
@@ -115,10 +117,12 @@ class Study {
     if (!item) return
     notice('Loading …')
     try {
-      const scan = await this.scan(item.id)
+      const [viewer, scan] = await Promise.all([this.viewing, this.scan(item.id)])
       if (items[this.at] !== item) return
       this.window = 0
-      this.viewer.show(scan, item.centre_vox, this.session.window_hu)
+      this.viewer = viewer
+      viewer.onChange = () => this.moved(viewer)
+      viewer.show(scan, item.centre_vox, this.session.window_hu)
       notice('')
       this.isShown = true
       this.clock.watch(item.id)
@@ -138,7 +142,7 @@ class Study {
     const inView = () => this.session.items[this.at]?.id === id
     const waiting = (seconds: number) =>
       inView() && notice(`The server is away. Trying again in ${seconds} s; answers so far are kept.`)
-    const scan = patiently(() => volume(id), waiting).then((bytes) => this.viewer.decode(bytes))
+    const scan = patiently(() => volume(id), waiting).then(async (bytes) => (await this.viewing).decode(bytes))
     this.scans.set(id, scan)
     // Those who wait for it are told; a later visit asks again.
     scan.catch(() => this.scans.delete(id))
@@ -155,7 +159,8 @@ class Study {
 
   private answer(choice: string): void {
     const item = this.session.items[this.at]
-    if (!item || !this.isShown || this.isResting) return
+    if (!item || !this.isShown) return
+    message('')
     const revision = item.revision + 1
     const reading_ms = this.clock.readingMs(item.id)
     this.note(item.id, choice, revision)
@@ -173,7 +178,7 @@ class Study {
     this.note(id, answer, revision)
     const index = this.session.items.findIndex((item) => item.id === id)
     this.refresh()
-    alert(`Item ${index + 1} was answered in another window in the meantime: that answer holds. Please use one window.`)
+    message(`Item ${index + 1} was answered in another window in the meantime: that answer holds. Please use one window.`)
   }
 
   private saved(isSaved: boolean, text: string): void {
@@ -207,21 +212,21 @@ class Study {
     }
   }
 
-  private moved(): void {
-    const [at, of] = this.viewer.slice()
+  private moved(viewer: Viewer): void {
+    const [at, of] = viewer.slice()
     const slider = element<HTMLInputElement>('slice')
     slider.max = String(of)
     slider.value = String(at)
-    const [centre, width] = this.viewer.windowHu()
+    const [centre, width] = viewer.windowHu()
     say('slice-text', `Slice ${at} of ${of} · C ${centre} W ${width}`)
-    press('planes', this.viewer.plane)
+    press('planes', viewer.plane)
     const [, [c, w]] = this.windows[this.window]
     press('windows', c === centre && w === width ? this.window : -1)
   }
 
   private setWindow(index: number): void {
     this.window = index
-    this.viewer.setWindowHu(this.windows[index][1])
+    this.viewer?.setWindowHu(this.windows[index][1])
   }
 
   private isIdle(): boolean {
@@ -251,44 +256,45 @@ class Study {
     if ('command' in action && action.command === 'rest') return this.rest(!this.isResting)
     if (this.isResting) return
     if ('answer' in action) return this.answer(action.answer)
-    if ('plane' in action) return this.viewer.setPlane(action.plane)
+    const viewer = this.viewer
+    if ('plane' in action) return viewer?.setPlane(action.plane)
     const commands: Record<Exclude<Command, 'rest'>, () => void> = {
-      up: () => this.viewer.scroll(1),
-      down: () => this.viewer.scroll(-1),
-      'page-up': () => this.viewer.scroll(PAGE_SLICES),
-      'page-down': () => this.viewer.scroll(-PAGE_SLICES),
+      up: () => viewer?.scroll(1),
+      down: () => viewer?.scroll(-1),
+      'page-up': () => viewer?.scroll(PAGE_SLICES),
+      'page-down': () => viewer?.scroll(-PAGE_SLICES),
       back: () => void this.go(this.at - 1),
       forward: () => void this.go(this.at + 1),
-      centre: () => this.viewer.recentre(),
-      larger: () => this.viewer.zoomBy(ZOOM_STEP),
-      smaller: () => this.viewer.zoomBy(1 / ZOOM_STEP),
+      centre: () => viewer?.recentre(),
+      larger: () => viewer?.zoomBy(ZOOM_STEP),
+      smaller: () => viewer?.zoomBy(1 / ZOOM_STEP),
       window: () => this.setWindow((this.window + 1) % this.windows.length),
-      plane: () => this.viewer.setPlane((this.viewer.plane + 1) % 3),
-      crosshair: () => this.viewer.toggleCrosshair(),
+      plane: () => viewer?.setPlane((viewer.plane + 1) % 3),
+      crosshair: () => viewer?.toggleCrosshair(),
       list: () => void this.go(this.session.items.length),
     }
     commands[action.command as Exclude<Command, 'rest'>]()
   }
 }
 
+/** The larger half of the page: on its way while the session is asked for. */
+async function view(): Promise<Viewer> {
+  const { Viewer } = await import('./viewer')
+  const canvas = element<HTMLCanvasElement>('scan')
+  canvas.addEventListener('webglcontextlost', () => notice('The graphics card has dropped the scan. Please reload the page.'))
+  return Viewer.on(canvas)
+}
+
 async function main(): Promise<void> {
-  // The larger half of the page, on its way while the session is asked for.
-  const viewing = import('./viewer')
+  const viewing = view()
+  // Whoever shows the first scan tells.
+  viewing.catch(() => {})
   const away = (seconds: number) => notice(`The server is away. Trying again in ${seconds} s.`)
   const session = await patiently(fetchSession, away)
-  notice('')
   document.title = session.title
   say('title', session.title)
   say('reader', session.reader)
-  const { Viewer } = await viewing
-  const canvas = element<HTMLCanvasElement>('scan')
-  canvas.addEventListener('webglcontextlost', () => notice('The graphics card has dropped the scan. Please reload the page.'))
-  const viewer = await Viewer.on(canvas).catch(() => {
-    throw new Refused(
-      'This browser cannot show scans: it has no WebGL 2. Please use a current Firefox, Chrome, Edge or Safari with graphics acceleration on.',
-    )
-  })
-  new Study(session, viewer, new Memory(session.reader)).start()
+  new Study(session, viewing, new Memory(session.reader)).start()
   performance.mark('interactive')
 }
 

@@ -20,6 +20,12 @@ export function notice(text: string): void {
   element('notice').hidden = text === ''
 }
 
+/** A line above the scan; '' takes it away. */
+export function message(text: string): void {
+  say('message', text)
+  element('message').hidden = text === ''
+}
+
 /** A button in one of the page's rows: its text, and its key. */
 export function button(row: string, text: string, key: string, act: () => void): HTMLButtonElement {
   const made = document.createElement('button')

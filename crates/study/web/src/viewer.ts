@@ -1,5 +1,6 @@
 // A scan in three planes, by NiiVue: all that knows of NiiVue is here.
 import { DRAG_MODE, NVImage, Niivue, SLICE_TYPE } from '@niivue/niivue'
+import { Refused } from './api'
 
 /** Planes in the order of their keys: name, NiiVue's plane, the voxel axis (of RAS) that scrolls. */
 export const PLANES = [
@@ -8,8 +9,13 @@ export const PLANES = [
   { name: 'Sagittal', type: SLICE_TYPE.SAGITTAL, axis: 0 },
 ] as const
 
-const CROSSHAIR = { width: 1, gap: 12, color: [0.75, 0.62, 0.2, 0.8] }
+/** Width in mm, gap about the lesion in NiiVue's pixels. */
+const CROSSHAIR = { width: 0.25, gap: 24, color: [0.75, 0.62, 0.2, 0.8] }
 const ZOOM = { least: 0.5, most: 8 }
+
+const NO_WEBGL2 =
+  'This browser cannot show scans: it has no WebGL 2.\n' +
+  'Please use a current Firefox, Chrome, Edge or Safari with graphics acceleration turned on.'
 
 /** A decoded scan. */
 export type Scan = NVImage
@@ -27,9 +33,9 @@ export class Viewer {
 
   private constructor(private readonly nv: Niivue) {}
 
-  /** Throws where the browser has no WebGL 2. */
+  /** Throws Refused where the browser has none. */
   static async on(canvas: HTMLCanvasElement): Promise<Viewer> {
-    if (!document.createElement('canvas').getContext('webgl2')) throw new Error('no WebGL 2')
+    if (!document.createElement('canvas').getContext('webgl2')) throw new Refused(NO_WEBGL2)
     const nv = new Niivue({
       backColor: [0, 0, 0, 1],
       crosshairColor: CROSSHAIR.color,
@@ -37,23 +43,45 @@ export class Viewer {
       crosshairWidth: CROSSHAIR.width,
       crosshairWidthUnit: 'mm',
       dragAndDropEnabled: false,
-      dragMode: DRAG_MODE.windowing,
-      fontColor: [0.55, 0.57, 0.6, 1],
+      dragMode: DRAG_MODE.none,
+      fontColor: [0.8, 0.67, 0.25, 1],
+      fontMinPx: 18,
       isCornerOrientationText: false,
       // As radiologists read: the patient's right is on the left.
       isRadiologicalConvention: true,
       isResizeCanvas: true,
       loadingText: '',
       logLevel: 'error',
-      textHeight: 0.03,
+      textHeight: 0.06,
     })
     const viewer = new Viewer(nv)
     await nv.attachToCanvas(canvas)
     nv.onLocationChange = () => viewer.onChange()
-    nv.onIntensityChange = () => viewer.onChange()
     // NiiVue resets the window to the scan's own range.
     canvas.addEventListener('dblclick', (event) => event.stopImmediatePropagation(), { capture: true })
+    viewer.windowByRightDrag(canvas)
     return viewer
+  }
+
+  /** To the right: wider; up: a higher centre. (NiiVue's own starts with a jump, and tells nobody.) */
+  private windowByRightDrag(canvas: HTMLCanvasElement): void {
+    let last: [number, number] | null = null
+    const right = 2
+    canvas.addEventListener('pointerdown', (event) => {
+      if (event.button !== right) return
+      last = [event.clientX, event.clientY]
+      canvas.setPointerCapture(event.pointerId)
+    })
+    canvas.addEventListener('pointermove', (event) => {
+      if (!last) return
+      const [centre, width] = this.windowHu()
+      // A wide window moves faster.
+      const step = Math.max(1, width / 200)
+      const [wider, higher] = [event.clientX - last[0], last[1] - event.clientY]
+      last = [event.clientX, event.clientY]
+      this.setWindowHu([centre + step * higher, Math.max(1, width + step * wider)])
+    })
+    for (const end of ['pointerup', 'pointercancel'] as const) canvas.addEventListener(end, () => (last = null))
   }
 
   /** Decompresses and decodes a NIfTI file. */
