@@ -34,7 +34,7 @@ fn crop(ct: &Volume, centre: [usize; 3]) -> Volume {
     Volume { data, affine }
 }
 
-fn write_crops(study: &Path) {
+fn write_crops(study: &Path, organs: &Path) {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/crlm-ct-1006/ct.nii.gz");
     let ct = NiftiImage::read(example).unwrap().to_volume().unwrap();
     let places =
@@ -45,18 +45,22 @@ fn write_crops(study: &Path) {
         std::fs::read(path).unwrap()
     });
     std::fs::remove_file(study.join("crop.nii.gz")).unwrap();
-    write_study(study, &volumes, [SIDE as f64 / 2.0; 3], 2);
+    let centre_vox = [SIDE as f64 / 2.0; 3];
+    write_study(study, TURING, &volumes, centre_vox, 2);
+    write_study(organs, &["kidney", "liver", "pancreas"], &volumes[..3], centre_vox, 1);
 }
 
 #[test]
 #[ignore = "needs Chromium, node and npm packages: crates/study/web/browser-tests/run.sh"]
 fn two_readers_do_a_study() {
     let folder = tempfile::tempdir().unwrap();
-    write_crops(folder.path());
+    let organs = tempfile::tempdir().unwrap();
+    write_crops(folder.path(), organs.path());
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
     let driven = Command::new("node")
         .arg(web.join("browser-tests/study.mjs"))
         .env("STUDY", folder.path())
+        .env("ORGANS", organs.path())
         .env("SERVER", server_program())
         .env("TOKENS", serde_json::json!([token(0), token(1)]).to_string())
         .env("CHROMIUM", std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".into()))
@@ -68,9 +72,14 @@ fn two_readers_do_a_study() {
     let told: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     println!("96³ voxels: {}", told["time"]);
     check_times(&told["time"]);
-    let sha = sha256(std::fs::read(folder.path().join("study.json")).unwrap());
-    let store = Store::open_existing(folder.path().join("answers.sqlite"), &sha).unwrap();
-    check_answers(&store.all().unwrap(), told["answered"].as_array().unwrap());
+    check_answers(&answers(folder.path()), told["answered"].as_array().unwrap());
+    let organs: Vec<String> = answers(organs.path()).into_iter().map(|a| a.answer).collect();
+    assert_eq!(organs, ["liver", "pancreas", "kidney"], "keys 2, 3 and K");
+}
+
+fn answers(study: &Path) -> Vec<Answer> {
+    let sha = sha256(std::fs::read(study.join("study.json")).unwrap());
+    Store::open_existing(study.join("answers.sqlite"), &sha).unwrap().all().unwrap()
 }
 
 /// With Chromium's software rendering on two cores that others use too, twice what is asked of a reading room's computer.

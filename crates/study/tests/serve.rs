@@ -68,6 +68,8 @@ fn wrong_tokens_and_wrong_paths_are_the_same_nothing() {
         format!("/r/{bad}/volumes/{id}.nii.gz"),
         format!("/r/{}/", &good[1..]),
         "/r//".into(),
+        "/r/%ff/".into(),
+        format!("/r/{good}/volumes/%ff"),
         format!("/r/{good}/volumes/{id}"),
         format!("/r/{good}/volumes/{}.nii.gz", "0".repeat(16)),
         format!("/r/{good}/volumes/../study.json"),

@@ -53,10 +53,13 @@ pub(super) fn router(app: Arc<App>) -> Router {
 async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", |p| p.as_str()).to_owned();
-    let response = if access::is_host_ours(request.headers(), app.listen.ip()) {
-        next.run(request).await
-    } else {
+    let response = if !access::is_host_ours(request.headers(), app.listen.ip()) {
         refusal(StatusCode::FORBIDDEN, "host", "This server answers under this machine's own name alone.")
+    } else if request.uri().path().contains('%') {
+        // None of our paths has a character that needs it.
+        not_found()
+    } else {
+        next.run(request).await
     };
     tracing::debug!("{method} {route}: {}", response.status().as_u16());
     with_headers(response)

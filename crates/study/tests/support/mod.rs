@@ -18,12 +18,14 @@ pub fn token(reader: usize) -> String {
     format!("{reader:032x}")
 }
 
+pub const TURING: &[&str] = &["real", "synthetic"];
+
 pub fn item(index: usize) -> String {
     format!("{:016x}", index + 0xabc0)
 }
 
-/// Writes a study of these volumes, for as many readers; each reader's order begins one item later.
-pub fn write_study(root: &Path, volumes: &[Vec<u8>], centre_vox: [f64; 3], readers: usize) {
+/// Writes a study of these choices and volumes, for as many readers; each reader's order begins one item later.
+pub fn write_study(root: &Path, choices: &[&str], volumes: &[Vec<u8>], centre_vox: [f64; 3], readers: usize) {
     std::fs::create_dir_all(root.join("volumes")).unwrap();
     let items: Vec<Item> = volumes
         .iter()
@@ -42,9 +44,9 @@ pub fn write_study(root: &Path, volumes: &[Vec<u8>], centre_vox: [f64; 3], reade
     let readers = Readers { format: FORMAT.into(), readers: (0..readers).map(reader).collect() };
     let study = Study {
         format: FORMAT.into(),
-        kind: Kind::VisualTuring,
-        title: "Liver tumors: real or synthetic?".into(),
-        choices: vec!["real".into(), "synthetic".into()],
+        kind: if choices == TURING { Kind::VisualTuring } else { Kind::OrganRecognition },
+        title: if choices == TURING { "Liver tumors: real or synthetic?" } else { "Which organ?" }.into(),
+        choices: choices.iter().map(|c| (*c).into()).collect(),
         window_hu: [60.0, 400.0],
         items,
     };
@@ -56,7 +58,7 @@ pub fn write_study(root: &Path, volumes: &[Vec<u8>], centre_vox: [f64; 3], reade
 pub fn tiny_study(items: usize, readers: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let volumes: Vec<Vec<u8>> = (0..items).map(|i| format!("volume {i}").into_bytes()).collect();
-    write_study(folder.path(), &volumes, [1.0, 2.0, 3.0], readers);
+    write_study(folder.path(), TURING, &volumes, [1.0, 2.0, 3.0], readers);
     folder
 }
 

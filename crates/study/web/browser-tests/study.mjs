@@ -1,5 +1,6 @@
 // Two readers, by keyboard alone, with a reload, a server that is killed and started again, and a change of mind.
-// STUDY, SERVER (the program that serves it), TOKENS (JSON), CHROMIUM; SCREENSHOTS (a folder) if pictures are wanted.
+// Then one, what organ tumors are in.
+// STUDY, ORGANS (another study), SERVER (the program that serves them), TOKENS (JSON), CHROMIUM; SCREENSHOTS (a folder) if pictures are wanted.
 // The last line on stdout is JSON: what each reader answered, in order, and times in ms.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -7,15 +8,15 @@ import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
 
-const { STUDY, SERVER, TOKENS, CHROMIUM, SCREENSHOTS } = process.env
+const { STUDY, ORGANS, SERVER, TOKENS, CHROMIUM, SCREENSHOTS } = process.env
 const tokens = JSON.parse(TOKENS)
 const answered = []
 
 let server
 let port = 0
 
-async function start() {
-  server = spawn(SERVER, [STUDY, String(port)], { stdio: ['ignore', 'pipe', 'inherit'] })
+async function start(study = STUDY) {
+  server = spawn(SERVER, [study, String(port)], { stdio: ['ignore', 'pipe', 'inherit'] })
   for await (const line of createInterface({ input: server.stdout })) {
     port = Number(new URL(line).port)
     return
@@ -136,6 +137,23 @@ async function theMouseMovesTheScan(page) {
   assert.equal(await text(), before)
 }
 
+async function organs(context, problems) {
+  await kill()
+  await start(ORGANS)
+  const page = await open(context, tokens[0], problems)
+  await picture(page, 'organs')
+  // Digits answer, letters where nothing else has them: P rests, and does not answer pancreas.
+  await page.keyboard.press('2')
+  await shown(page)
+  await page.keyboard.press('p')
+  assert.ok(await page.isVisible('#curtain'))
+  await page.keyboard.press('p')
+  await page.keyboard.press('3')
+  await shown(page)
+  await page.dblclick('#answers button:nth-child(1)')
+  await page.waitForFunction(() => /All items are answered and saved/.test(document.querySelector('#list-title').textContent))
+}
+
 /** The second answers what the first has in view: the first is told, and loses nothing else. */
 async function twoWindows(context, page, problems) {
   const index = (await shown(page)) - 1
@@ -164,6 +182,22 @@ async function withoutWebGl2() {
   assert.match(await page.textContent('body'), /open the link that you were given/)
   await picture(page, 'start')
   await browser.close()
+}
+
+/** A finger on a small plane moves the others there; the slider scrolls. */
+async function touch(page) {
+  const text = () => page.textContent('#slice-text')
+  const before = await text()
+  // A finger stays for a while; Playwright's own tap does not.
+  const input = await page.context().newCDPSession(page)
+  await input.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: [{ x: 610, y: 130 }] })
+  await page.waitForTimeout(100)
+  await input.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] })
+  await page.waitForFunction((old) => document.querySelector('#slice-text').textContent !== old, before)
+  await page.locator('#slice').fill('10')
+  assert.match(await text(), /Slice 10 of 96/)
+  await page.tap('#centre')
+  assert.equal(await text(), before)
 }
 
 async function restStopsTheClock(page) {
@@ -220,9 +254,10 @@ async function main() {
   const browser = await launch(['--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist'])
   const viewport = { width: 1280, height: 800 }
   const problems = []
-  const contexts = [await browser.newContext({ viewport }), await browser.newContext({ viewport: { width: 1024, height: 768 } })]
+  const contexts = [await browser.newContext({ viewport }), await browser.newContext({ viewport: { width: 1024, height: 768 }, hasTouch: true })]
   const { page: one, time } = await firstReader(contexts[0], problems)
   const two = await open(contexts[1], tokens[1], problems)
+  await touch(two)
   await answer(two, 's')
   await killed(one)
   await answer(two, 'r')
@@ -247,6 +282,7 @@ async function main() {
   await twoWindows(contexts[0], one, problems)
   await finish(one, ['s', 'r'], 'done')
   await finish(two, ['r', 's', 's', 'r'], 'done-1024x768')
+  await organs(contexts[0], problems)
   assert.deepEqual(problems, [])
   await browser.close()
   console.log(JSON.stringify({ answered, time }))

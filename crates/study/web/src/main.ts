@@ -1,6 +1,6 @@
 // A reader's study: what is asked, one item after the other, until all are answered.
 import './style.css'
-import { Refused, patiently, session as fetchSession, volume, type Session } from './api'
+import { Refused, patiently, session as fetchSession, volume, type Item, type Session } from './api'
 import { Clock } from './clock'
 import { keysOf, type Action, type Command, type Keys } from './keys'
 import { Memory } from './memory'
@@ -19,13 +19,19 @@ const WINDOWS: [string, [number, number]][] = [
 /** Without a touch or a key for so long, nobody is reading: the page rests. */
 const IDLE_MS = 5 * 60 * 1000
 
+/** Answers are taken from so long after an item is shown: a double click answers one item, not two. */
+const SETTLE_MS = 400
+
 const PAGE_SLICES = 5
 const ZOOM_STEP = 1.25
 
 class Study {
   /** Index of the item in view; the number of items: the list. */
   private at = 0
+  /** Whether the item can be answered. */
   private isShown = false
+  /** Counts what was shown. */
+  private visit = 0
   private isResting = false
   private isSaved = true
   private lastTouch = performance.now()
@@ -124,15 +130,23 @@ class Study {
       viewer.onChange = () => this.moved(viewer)
       viewer.show(scan, item.centre_vox, this.session.window_hu)
       notice('')
-      this.isShown = true
       this.clock.watch(item.id)
-      this.refresh()
+      this.settle(item)
       // After the slice is on the screen.
       requestAnimationFrame(() => performance.mark('slice-shown'))
       this.prefetch()
     } catch (error) {
       if (items[this.at] === item) this.stop(error instanceof Refused ? error.message : `The scan cannot be shown: ${error}`)
     }
+  }
+
+  private settle(item: Item): void {
+    const visit = ++this.visit
+    setTimeout(() => {
+      if (visit !== this.visit || this.session.items[this.at] !== item) return
+      this.isShown = true
+      this.refresh()
+    }, SETTLE_MS)
   }
 
   /** Fetches and decodes a scan, once. */

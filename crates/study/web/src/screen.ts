@@ -36,7 +36,11 @@ export function button(row: string, text: string, key: string, act: () => void):
     kbd.textContent = key
     made.append(' ', kbd)
   }
-  made.addEventListener('click', act)
+  made.addEventListener('click', (event) => {
+    // After a click the space bar must not press it again, on the next item.
+    if (event.detail > 0) made.blur()
+    act()
+  })
   element(row).append(made)
   return made
 }

@@ -46,7 +46,7 @@ export class Viewer {
       dragMode: DRAG_MODE.none,
       fontColor: [0.8, 0.67, 0.25, 1],
       fontMinPx: 18,
-      isCornerOrientationText: false,
+      isCornerOrientationText: true,
       // As radiologists read: the patient's right is on the left.
       isRadiologicalConvention: true,
       isResizeCanvas: true,
@@ -55,10 +55,10 @@ export class Viewer {
       textHeight: 0.06,
     })
     const viewer = new Viewer(nv)
+    // On a double click or a long touch NiiVue would set the window to the scan's own range.
+    nv.resetBriCon = () => {}
     await nv.attachToCanvas(canvas)
     nv.onLocationChange = () => viewer.onChange()
-    // NiiVue resets the window to the scan's own range.
-    canvas.addEventListener('dblclick', (event) => event.stopImmediatePropagation(), { capture: true })
     viewer.windowByRightDrag(canvas)
     return viewer
   }
