@@ -8,6 +8,9 @@ import { Outbox } from './outbox'
 import { button, element, help, list, message, nameOf, notice, press, progress, say } from './screen'
 import type { Scan, Viewer } from './viewer'
 
+/** The larger half of the page. */
+type ViewerModule = typeof import('./viewer')
+
 /** Windows beside the study's own: name, centre and width in HU. */
 const WINDOWS: [string, [number, number]][] = [
   ['Soft', [40, 400]],
@@ -48,6 +51,7 @@ class Study {
 
   constructor(
     private readonly session: Session,
+    private readonly module: Promise<ViewerModule>,
     private readonly viewing: Promise<Viewer>,
     private readonly memory: Memory,
   ) {
@@ -156,7 +160,7 @@ class Study {
     const inView = () => this.session.items[this.at]?.id === id
     const waiting = (seconds: number) =>
       inView() && notice(`The server is away. Trying again in ${seconds} s; answers so far are kept.`)
-    const scan = patiently(() => volume(id), waiting).then(async (bytes) => (await this.viewing).decode(bytes))
+    const scan = patiently(() => volume(id), waiting).then(async (bytes) => (await this.module).decode(bytes))
     this.scans.set(id, scan)
     // Those who wait for it are told; a later visit asks again.
     scan.catch(() => this.scans.delete(id))
@@ -291,24 +295,28 @@ class Study {
   }
 }
 
-/** The larger half of the page: on its way while the session is asked for. */
-async function view(): Promise<Viewer> {
-  const { Viewer } = await import('./viewer')
+/** Draws what the page has so far, then readies the graphics, which holds the page up for a while. */
+async function view(module: Promise<ViewerModule>): Promise<Viewer> {
+  await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))
+  const { Viewer } = await module
   const canvas = element<HTMLCanvasElement>('scan')
   canvas.addEventListener('webglcontextlost', () => notice('The graphics card has dropped the scan. Please reload the page.'))
   return Viewer.on(canvas)
 }
 
 async function main(): Promise<void> {
-  const viewing = view()
-  // Whoever shows the first scan tells.
-  viewing.catch(() => {})
+  // On its way while the session is asked for.
+  const module = import('./viewer')
+  module.catch(() => {})
   const away = (seconds: number) => notice(`The server is away. Trying again in ${seconds} s.`)
   const session = await patiently(fetchSession, away)
   document.title = session.title
   say('title', session.title)
   say('reader', session.reader)
-  new Study(session, viewing, new Memory(session.reader)).start()
+  const viewing = view(module)
+  // Whoever shows the first scan tells what went wrong.
+  viewing.catch(() => {})
+  new Study(session, module, viewing, new Memory(session.reader)).start()
   performance.mark('interactive')
 }
 

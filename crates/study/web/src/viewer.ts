@@ -22,6 +22,11 @@ export type Scan = NVImage
 
 type Vec3 = [number, number, number]
 
+/** Decompresses and decodes a NIfTI file. */
+export function decode(bytes: ArrayBuffer): Promise<Scan> {
+  return NVImage.loadFromUrl({ url: 'scan.nii.gz', name: 'scan.nii.gz', buffer: bytes })
+}
+
 export class Viewer {
   /** Called when slice, plane, zoom or window have changed, by whatever hand. */
   onChange = () => {}
@@ -82,11 +87,6 @@ export class Viewer {
       this.setWindowHu([centre + step * higher, Math.max(1, width + step * wider)])
     })
     for (const end of ['pointerup', 'pointercancel'] as const) canvas.addEventListener(end, () => (last = null))
-  }
-
-  /** Decompresses and decodes a NIfTI file. */
-  decode(bytes: ArrayBuffer): Promise<Scan> {
-    return NVImage.loadFromUrl({ url: 'scan.nii.gz', name: 'scan.nii.gz', buffer: bytes })
   }
 
   /** Shows a scan in place of the last one, at a voxel of its file, with a window (centre, width) in HU. */
