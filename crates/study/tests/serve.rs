@@ -139,6 +139,11 @@ fn every_reply_has_its_headers_and_the_page_is_whole() {
         );
         assert_eq!(raw(server.addr, again.as_bytes()).unwrap().status, 304, "{name}");
     }
+    let licences = String::from_utf8(get(server.addr, "/assets/LICENSES.txt").body).unwrap();
+    assert!(
+        licences.contains("@niivue/niivue") && licences.contains("Copyright (c) 2021, Niivue"),
+        "{licences}"
+    );
     assert!(!html.contains("http"), "the page asks nobody else: {html}");
 }
 

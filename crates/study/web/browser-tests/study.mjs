@@ -201,14 +201,32 @@ async function touch(page) {
 }
 
 async function restStopsTheClock(page) {
+  const readingMs = () =>
+    page.evaluate(() => Number(localStorage.getItem(Object.keys(localStorage).find((key) => key.includes('/reading/')))))
+  const show = (state) =>
+    page.evaluate((value) => {
+      Object.defineProperty(document, 'visibilityState', { value, configurable: true })
+      document.dispatchEvent(new Event('visibilitychange'))
+    }, state)
+  await show('hidden')
+  const hidden = await readingMs()
+  assert.ok(hidden > 0)
+  await page.waitForTimeout(1500)
+  assert.equal(await readingMs(), hidden, 'a hidden page is not read')
+  await show('visible')
   await page.keyboard.press('p')
   assert.ok(await page.isVisible('#curtain'))
+  const rested = await readingMs()
   const count = await page.textContent('#count')
   await page.keyboard.press('r')
-  await page.waitForTimeout(3000)
+  await page.waitForTimeout(1500)
+  assert.equal(await readingMs(), rested, 'who rests does not read')
   assert.equal(await page.textContent('#count'), count, 'no answers while resting')
   await picture(page, 'rest')
   await page.keyboard.press('p')
+  await page.waitForTimeout(1500)
+  const after = await readingMs()
+  assert.ok(after > rested && after < rested + 6000, `${rested} ms, then ${after} ms`)
 }
 
 async function firstReader(context, problems) {

@@ -210,6 +210,7 @@ class Study {
   private stop(message: string): void {
     this.isShown = false
     this.clock.watch(null)
+    this.refresh()
     notice(message)
     element('list').hidden = true
     say('saved', this.outbox.waiting().length > 0 ? 'Answers that are not saved yet are kept in this browser' : '')
