@@ -88,6 +88,9 @@ async function open(context, token, problems) {
     const url = new URL(request.url())
     if (url.protocol !== 'data:' && url.protocol !== 'blob:' && url.hostname !== '127.0.0.1') problems.push('asked ' + url)
   })
+  // A browser that has drawn something before: its own start is not the page's.
+  await page.goto(`http://127.0.0.1:${port}/`)
+  await page.waitForTimeout(500)
   await page.goto(`http://127.0.0.1:${port}/r/${token}/`)
   await shown(page)
   return page
@@ -118,6 +121,7 @@ async function keysMoveTheScan(page) {
   assert.equal(await page.getAttribute('#planes button:nth-child(2)', 'aria-pressed'), 'true')
   for (const key of ['x', 'v', 'v', 'Home']) await page.keyboard.press(key)
   assert.equal(await text(), before)
+  assert.equal((await look(page)).sum, first.sum, 'what was seen at first')
 }
 
 async function theMouseMovesTheScan(page) {

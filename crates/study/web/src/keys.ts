@@ -58,7 +58,7 @@ export function keysOf({ kind, choices }: Session): Keys {
     const isFree = !actions.has(letter) && initials.filter((other) => other === letter).length === 1
     if (isFree) actions.set(letter, { answer })
     if (!byLetter && i < 9) actions.set(String(i + 1), { answer })
-    return byLetter || i >= 9 ? letter.toUpperCase() : isFree ? `${i + 1} or ${letter.toUpperCase()}` : String(i + 1)
+    return byLetter || i >= 9 ? letter.toUpperCase() : isFree ? `${i + 1}/${letter.toUpperCase()}` : String(i + 1)
   })
   if (byLetter) for (const plane of [0, 1, 2]) actions.set(String(plane + 1), { plane })
   return { actions, ofChoices, planesByDigit: byLetter }

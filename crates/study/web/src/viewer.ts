@@ -49,7 +49,7 @@ export class Viewer {
       crosshairWidthUnit: 'mm',
       dragAndDropEnabled: false,
       dragMode: DRAG_MODE.none,
-      fontColor: [0.8, 0.67, 0.25, 1],
+      fontColor: [0.95, 0.82, 0.35, 1],
       fontMinPx: 18,
       isCornerOrientationText: true,
       // As radiologists read: the patient's right is on the left.
@@ -158,9 +158,9 @@ export class Viewer {
   zoomBy(factor: number): void {
     if (this.nv.volumes.length === 0) return
     this.zoom = Math.min(ZOOM.most, Math.max(ZOOM.least, this.zoom * factor))
-    const middle = this.nv.frac2mm([0.5, 0.5, 0.5])
+    // NiiVue enlarges about the origin of the scan's coordinates.
     const at = this.nv.frac2mm(this.nv.scene.crosshairPos)
-    const shift = [0, 1, 2].map((a) => (middle[a] - at[a]) * (1 - 1 / this.zoom))
+    const shift = [0, 1, 2].map((a) => (1 - this.zoom) * at[a])
     this.nv.setPan2Dxyzmm([shift[0], shift[1], shift[2], this.zoom])
     this.redraw()
   }
