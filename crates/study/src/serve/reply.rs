@@ -1,0 +1,63 @@
+//! Replies: one for all that is not found, errors in words, and the headers that every reply has.
+use crate::error::Error;
+use axum::Json;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// What the page may load: its own script and style. NiiVue's font and the volumes come as `data:` and `blob:` images and as our own bytes.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Headers of every reply. The token is in the page's address: it must not leave it as a referrer.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+/// Why a request is refused, in words.
+pub(super) fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+    (status, Json(json!({ "error": code, "message": message }))).into_response()
+}
+
+/// What every unknown path, method and token gets.
+pub(super) fn not_found() -> Response {
+    refusal(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "There is nothing here. Please use the link that you were given.",
+    )
+}
+
+/// The study's folder is not as it was: names no path, since the reader's page shows it.
+pub(super) fn study_changed(error: &Error) -> Response {
+    tracing::error!("{error}");
+    let message = "The study folder changed while it was served. Please tell whoever runs the study; no answer is lost.";
+    refusal(StatusCode::CONFLICT, "study_changed", message)
+}
+
+/// The server's own failure.
+pub(super) fn failure(error: &dyn std::fmt::Display) -> Response {
+    tracing::error!("{error}");
+    let message = "The server could not do this. Please tell whoever runs the study.";
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, "failure", message)
+}
+
+/// A page or a file.
+pub(super) fn file(content_type: &'static str, bytes: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, content_type)], bytes.into()).into_response()
+}
+
+/// Adds the headers of every reply. What does not say otherwise is kept by no cache: scans and answers do not belong on a shared machine's disk.
+pub(super) fn with_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
