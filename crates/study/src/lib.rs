@@ -7,6 +7,7 @@
 pub mod digest;
 pub mod error;
 pub mod format;
+mod http;
 pub mod make;
 mod problem;
 pub mod score;

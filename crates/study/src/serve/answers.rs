@@ -1,12 +1,12 @@
 //! Taking an answer: from the page alone, small, whole, of this study, and the next one.
-use super::reply::{failure, not_found, refusal, study_changed};
-use super::routes::on_disk;
-use super::{App, REQUEST_TIME, access, check};
+use super::routes::study_changed;
+use super::{App, check};
+use crate::http::body;
+use crate::http::reply::{bad, failure, not_found, on_disk, refusal};
 use crate::store::{NewAnswer, Put};
 use axum::Json;
-use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
@@ -36,10 +36,7 @@ pub(super) async fn post(
     if app.reader(&token).is_none() {
         return not_found();
     }
-    if let Some(refused) = refused_by_headers(request.headers()) {
-        return refused;
-    }
-    let sent = match body(request.into_body()).await {
+    let sent = match body::of_page(request, LONGEST_BODY).await {
         Ok(bytes) => bytes,
         Err(refused) => return refused,
     };
@@ -51,37 +48,6 @@ pub(super) async fn post(
         return refused;
     }
     on_disk(move || keep(&app, &token, &sent)).await
-}
-
-fn refused_by_headers(headers: &HeaderMap) -> Option<Response> {
-    if !access::is_from_page(headers) {
-        return Some(refusal(
-            StatusCode::FORBIDDEN,
-            "origin",
-            "Answers are taken from the study's own page alone.",
-        ));
-    }
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
-    (essence != Some("application/json"))
-        .then(|| refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", "Answers are application/json."))
-}
-
-/// The whole body, where it is short and comes in time.
-async fn body(body: Body) -> Result<Bytes, Response> {
-    let too_long =
-        || refusal(StatusCode::PAYLOAD_TOO_LARGE, "too_long", "An answer has at most 16384 bytes.");
-    if body.size_hint().lower() > LONGEST_BODY as u64 {
-        return Err(too_long());
-    }
-    match tokio::time::timeout(REQUEST_TIME, to_bytes(body, LONGEST_BODY)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        // Too long without having said so, or cut off: then nobody reads this.
-        Ok(Err(_)) => Err(too_long()),
-        Err(_) => {
-            Err(refusal(StatusCode::REQUEST_TIMEOUT, "timeout", "The answer did not come within 10 s."))
-        }
-    }
 }
 
 fn refused_by_content(app: &App, sent: &Sent) -> Option<Response> {
@@ -124,8 +90,4 @@ fn keep(app: &App, token: &str, sent: &Sent) -> Response {
         }
         Err(error) => failure(&error),
     }
-}
-
-fn bad(message: &str) -> Response {
-    refusal(StatusCode::BAD_REQUEST, "bad_request", message)
 }

@@ -1,10 +1,12 @@
 //! Paths, and what is read through them. (What is written: `answers.rs`.)
-use super::reply::{failure, file, not_found, refusal, study_changed, with_headers};
-use super::{App, access, answers, assets};
+use super::{App, answers};
+use crate::error::Error;
 use crate::format::{Answer, Kind, Reader};
-use axum::extract::{MatchedPath, Path, Request, State};
+use crate::http::reply::{failure, file, not_found, on_disk, refusal};
+use crate::http::{around, assets};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -45,35 +47,14 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/r/{token}/volumes/{name}", get(volume))
         .fallback(async || not_found())
         .method_not_allowed_fallback(async || not_found())
-        .layer(from_fn_with_state(app.clone(), around))
+        .layer(from_fn_with_state(app.listen, around))
         .with_state(app)
-}
-
-/// Around every request: the host's check, the headers, and a line in the log that holds the route and not the path, which has the token in it.
-async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("unknown", |p| p.as_str()).to_owned();
-    let response = if !access::is_host_ours(request.headers(), app.listen.ip()) {
-        refusal(StatusCode::FORBIDDEN, "host", "This server answers under this machine's own name alone.")
-    } else if request.uri().path().contains('%') {
-        // None of our paths has a character that needs it.
-        not_found()
-    } else {
-        next.run(request).await
-    };
-    tracing::debug!("{method} {route}: {}", response.status().as_u16());
-    with_headers(response)
-}
-
-/// Runs what waits for the disk where waiting holds nobody up.
-pub(super) async fn on_disk(work: impl FnOnce() -> Response + Send + 'static) -> Response {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| failure(&error))
 }
 
 impl App {
     /// The reader whose link this is.
     pub(super) fn reader(&self, token: &str) -> Option<&Reader> {
-        self.tokens.reader(token).map(|index| &self.folder.readers.readers[index])
+        self.tokens.index_of(token).map(|index| &self.folder.readers.readers[index])
     }
 }
 
@@ -144,4 +125,11 @@ async fn volume(State(app): State<Arc<App>>, Path((token, name)): Path<(String, 
         Err(error) => study_changed(&error),
     })
     .await
+}
+
+/// The study's folder is not as it was: names no path, since the reader's page shows it.
+pub(super) fn study_changed(error: &Error) -> Response {
+    tracing::error!("{error}");
+    let message = "The study folder changed while it was served. Please tell whoever runs the study; no answer is lost.";
+    refusal(StatusCode::CONFLICT, "study_changed", message)
 }

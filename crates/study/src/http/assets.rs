@@ -1,4 +1,4 @@
-//! The page's files, embedded in the program. Built from `web/` (see its README), and committed.
+//! The pages' files, embedded in the program. Built from `web/` (see its README), and committed.
 use super::reply::{file, not_found};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,17 +15,17 @@ const TYPES: [(&str, &str); 4] = [
     (".txt", "text/plain; charset=utf-8"),
 ];
 
-/// The page that a link opens.
-pub(super) const PAGE: &str = "page.html";
+/// The page of a reader's link.
+pub(crate) const PAGE: &str = "page.html";
 
 /// What stands at `/`.
-pub(super) const START: &str = "start.html";
+pub(crate) const START: &str = "start.html";
 
 /// One of the embedded files; not sent again to a browser that has it.
-pub(super) fn asset(name: &str, headers: &HeaderMap) -> Response {
+pub(crate) fn asset(name: &str, headers: &HeaderMap) -> Response {
     let known = TYPES.iter().find(|(ending, _)| name.ends_with(ending));
     let (Some(asset), Some((_, content_type))) = (Assets::get(name), known) else { return not_found() };
-    let tag = format!("\"{}\"", super::check::hex(&asset.metadata.sha256_hash()));
+    let tag = format!("\"{}\"", crate::digest::hexadecimal(&asset.metadata.sha256_hash()));
     let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     let mut response = if is_known {
         StatusCode::NOT_MODIFIED.into_response()

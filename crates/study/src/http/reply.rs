@@ -1,5 +1,4 @@
 //! Replies: one for all that is not found, errors in words, and the headers that every reply has.
-use crate::error::Error;
 use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -20,12 +19,17 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Why a request is refused, in words.
-pub(super) fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+pub(crate) fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(json!({ "error": code, "message": message }))).into_response()
 }
 
+/// A body that is not what it should be.
+pub(crate) fn bad(message: &str) -> Response {
+    refusal(StatusCode::BAD_REQUEST, "bad_request", message)
+}
+
 /// What every unknown path, method and token gets.
-pub(super) fn not_found() -> Response {
+pub(crate) fn not_found() -> Response {
     refusal(
         StatusCode::NOT_FOUND,
         "not_found",
@@ -33,27 +37,25 @@ pub(super) fn not_found() -> Response {
     )
 }
 
-/// The study's folder is not as it was: names no path, since the reader's page shows it.
-pub(super) fn study_changed(error: &Error) -> Response {
-    tracing::error!("{error}");
-    let message = "The study folder changed while it was served. Please tell whoever runs the study; no answer is lost.";
-    refusal(StatusCode::CONFLICT, "study_changed", message)
-}
-
 /// The server's own failure.
-pub(super) fn failure(error: &dyn std::fmt::Display) -> Response {
+pub(crate) fn failure(error: &dyn std::fmt::Display) -> Response {
     tracing::error!("{error}");
-    let message = "The server could not do this. Please tell whoever runs the study.";
+    let message = "The server could not do this. Please tell whoever runs it.";
     refusal(StatusCode::INTERNAL_SERVER_ERROR, "failure", message)
 }
 
+/// Runs what waits for the disk where waiting holds nobody up.
+pub(crate) async fn on_disk(work: impl FnOnce() -> Response + Send + 'static) -> Response {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| failure(&error))
+}
+
 /// A page or a file.
-pub(super) fn file(content_type: &'static str, bytes: impl Into<Body>) -> Response {
+pub(crate) fn file(content_type: &'static str, bytes: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, content_type)], bytes.into()).into_response()
 }
 
 /// Adds the headers of every reply. What does not say otherwise is kept by no cache: scans and answers do not belong on a shared machine's disk.
-pub(super) fn with_headers(mut response: Response) -> Response {
+pub(crate) fn with_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));

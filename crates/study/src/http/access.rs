@@ -1,28 +1,29 @@
-//! Who may ask: links with tokens, and requests that come from the study's own page.
-use crate::format::Reader;
+//! Who may ask: links with tokens, and requests that come from our own page.
 use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// What the page's own requests carry. Pages of other origins cannot send it without asking first, and are not answered then.
-pub(super) const PAGE_HEADER: &str = "x-difftumor-study";
+pub(crate) const PAGE_HEADER: &str = "x-difftumor-study";
 
-/// SHA-256 of each reader's token, in the readers' order.
+/// SHA-256 of each link's token, in their order.
 #[derive(Debug)]
-pub(super) struct Tokens(Vec<[u8; 32]>);
+pub(crate) struct Tokens(Vec<[u8; 32]>);
 
 impl Tokens {
+    /// Of SHA-256 in hexadecimal.
+    ///
     /// # Panics
-    /// When a `token_sha256` is not 64 hexadecimal digits (the folder's checks have seen to that).
-    pub(super) fn of(readers: &[Reader]) -> Self {
+    /// When one is not 64 hexadecimal digits.
+    pub(crate) fn of<'a>(sha256: impl IntoIterator<Item = &'a str>) -> Self {
         let byte =
             |hex: &str, i: usize| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hexadecimal digits");
-        Self(readers.iter().map(|r| std::array::from_fn(|i| byte(&r.token_sha256, i))).collect())
+        Self(sha256.into_iter().map(|hex| std::array::from_fn(|i| byte(hex, i))).collect())
     }
 
-    /// The reader whose token this is. Takes as long for a wrong token as for any reader's.
-    pub(super) fn reader(&self, token: &str) -> Option<usize> {
+    /// Whose token this is: an index. Takes as long for a wrong token as for any of ours.
+    pub(crate) fn index_of(&self, token: &str) -> Option<usize> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let (mut found, mut index) = (Choice::from(0), 0u32);
         for (i, expected) in self.0.iter().enumerate() {
@@ -36,7 +37,7 @@ impl Tokens {
 
 /// Whether the request names a host that a server at this address answers for. On loopback that is this machine alone: a page of another
 /// site whose name was made to point here (DNS rebinding) names that site.
-pub(super) fn is_host_ours(headers: &HeaderMap, listen: IpAddr) -> bool {
+pub(crate) fn is_host_ours(headers: &HeaderMap, listen: IpAddr) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     let Ok(host) = host.to_str() else { return false };
@@ -52,7 +53,7 @@ pub(super) fn is_host_ours(headers: &HeaderMap, listen: IpAddr) -> bool {
 
 /// Whether a request that changes something comes from our page: it has the page's header, and an origin, where it names one, that is the
 /// host it was sent to.
-pub(super) fn is_from_page(headers: &HeaderMap) -> bool {
+pub(crate) fn is_from_page(headers: &HeaderMap) -> bool {
     let same_origin = match (headers.get(header::ORIGIN), headers.get(header::HOST)) {
         (None, _) => true,
         (Some(origin), Some(host)) => {
@@ -67,7 +68,7 @@ pub(super) fn is_from_page(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::check::hex;
+    use crate::digest::sha256;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let named = |(name, value): &(&'static str, &str)| {
@@ -77,14 +78,10 @@ mod tests {
     }
 
     #[test]
-    fn tokens_find_their_reader_alone() {
-        let reader = |token: &str| Reader {
-            name: token.into(),
-            token_sha256: hex(&Sha256::digest(token.as_bytes())),
-            order: vec![],
-        };
-        let tokens = Tokens::of(&[reader("one"), reader("two"), reader("three")]);
-        let found = ["one", "two", "three", "", "tw", "twoo"].map(|token| tokens.reader(token));
+    fn tokens_find_their_owner_alone() {
+        let known = ["one", "two", "three"].map(sha256);
+        let tokens = Tokens::of(known.iter().map(String::as_str));
+        let found = ["one", "two", "three", "", "tw", "twoo"].map(|token| tokens.index_of(token));
         assert_eq!(found, [Some(0), Some(1), Some(2), None, None, None]);
     }
 
