@@ -13,5 +13,6 @@ mod problem;
 pub mod score;
 pub mod serve;
 pub mod store;
+pub mod view;
 
 pub use error::{Error, Result};

@@ -18,6 +18,9 @@ const TYPES: [(&str, &str); 4] = [
 /// The page of a reader's link.
 pub(crate) const PAGE: &str = "page.html";
 
+/// The viewer.
+pub(crate) const VIEW: &str = "view.html";
+
 /// What stands at `/`.
 pub(crate) const START: &str = "start.html";
 
