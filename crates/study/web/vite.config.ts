@@ -46,7 +46,7 @@ export default defineConfig({
     modulePreload: false,
     chunkSizeWarningLimit: 2500,
     rollupOptions: {
-      input: { page: 'page.html', start: 'start.html' },
+      input: { page: 'page.html', start: 'start.html', view: 'view.html' },
       output: { entryFileNames: '[name].js', chunkFileNames: '[name].js', assetFileNames: '[name][extname]' },
     },
   },

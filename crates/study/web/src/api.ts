@@ -45,12 +45,12 @@ function passes(status: number): boolean {
   return status >= 500 || status === 408 || status === 429
 }
 
-async function words(reply: Response): Promise<string> {
+export async function words(reply: Response): Promise<string> {
   const body = await reply.json().catch(() => ({}))
   return typeof body.message === 'string' ? body.message : `The server answered ${reply.status}.`
 }
 
-async function read(path: string): Promise<Response> {
+export async function read(path: string): Promise<Response> {
   const reply = await ask(path)
   if (reply.ok) return reply
   if (passes(reply.status)) throw new Error(`status ${reply.status}`)

@@ -22,6 +22,12 @@ export type Scan = NVImage
 
 type Vec3 = [number, number, number]
 
+/** A mask's colours: the label value, red, green, blue; 0 is seen through. */
+export type Colours = [value: number, red: number, green: number, blue: number][]
+
+/** Greys that hide what is below: NiiVue's own are seen through where they are dark. */
+const OPAQUE_GREY = { R: [0, 255], G: [0, 255], B: [0, 255], A: [255, 255], I: [0, 255] }
+
 /** Decompresses and decodes a NIfTI file. */
 export function decode(bytes: ArrayBuffer): Promise<Scan> {
   return NVImage.loadFromUrl({ url: 'scan.nii.gz', name: 'scan.nii.gz', buffer: bytes })
@@ -35,6 +41,8 @@ export class Viewer {
   private centreMm: Vec3 = [0, 0, 0]
   private zoom = 1
   private crosshair = true
+  /** A scan over the first, which has the same window. */
+  private twin: Scan | null = null
 
   private constructor(private readonly nv: Niivue) {}
 
@@ -91,16 +99,51 @@ export class Viewer {
 
   /** Shows a scan in place of the last one, at a voxel of its file, with a window (centre, width) in HU. */
   show(scan: Scan, centreVox: Vec3, windowHu: [number, number]): void {
-    for (const old of [...this.nv.volumes]) this.nv.removeVolume(old)
+    // The last first: NiiVue draws anew with what is left, which lies on the first one's grid.
+    for (const old of [...this.nv.volumes].reverse()) this.nv.removeVolume(old)
+    this.twin = null
     scan.cal_min = windowHu[0] - windowHu[1] / 2
     scan.cal_max = windowHu[0] + windowHu[1] / 2
     this.nv.addVolume(scan)
-    const affine = scan.hdr!.affine
+    this.setPlane(this.plane)
+    this.goTo(centreVox)
+  }
+
+  /** A voxel of the scan's file in the middle, not enlarged. */
+  goTo(centreVox: Vec3): void {
+    const affine = this.nv.volumes[0].hdr!.affine
     this.centreMm = [0, 1, 2].map(
       (r) => affine[r][0] * centreVox[0] + affine[r][1] * centreVox[1] + affine[r][2] * centreVox[2] + affine[r][3],
     ) as Vec3
-    this.setPlane(this.plane)
     this.recentre()
+  }
+
+  /** A scan over the first, with its window. */
+  overlayScan(scan: Scan, opacity: number): void {
+    const first = this.nv.volumes[0]
+    ;[scan.cal_min, scan.cal_max] = [first.cal_min, first.cal_max]
+    this.nv.addColormap('opaque-grey', OPAQUE_GREY)
+    scan.colormap = 'opaque-grey'
+    scan.opacity = opacity
+    this.nv.addVolume(scan)
+    // Below masks: NiiVue draws volumes in their order.
+    this.nv.setVolume(scan, 1)
+    this.twin = scan
+  }
+
+  /** A mask over all scans. */
+  overlayMask(scan: Scan, colours: Colours, opacity: number): void {
+    const column = (channel: 1 | 2 | 3) => [0, ...colours.map((colour) => colour[channel])]
+    const [R, G, B] = [column(1), column(2), column(3)]
+    scan.setColormapLabel({ R, G, B, A: R.map((_, i) => (i === 0 ? 0 : 255)), I: [0, ...colours.map(([value]) => value)] })
+    scan.opacity = opacity
+    this.nv.addVolume(scan)
+  }
+
+  /** 0: not seen; 1: hides what is below. */
+  setOpacity(scan: Scan, opacity: number): void {
+    const index = this.nv.volumes.indexOf(scan)
+    if (index >= 0) this.nv.setOpacity(index, opacity)
   }
 
   /** The lesion in the middle, not enlarged. */
@@ -150,6 +193,7 @@ export class Viewer {
     if (!scan) return
     scan.cal_min = centre - width / 2
     scan.cal_max = centre + width / 2
+    if (this.twin) [this.twin.cal_min, this.twin.cal_max] = [scan.cal_min, scan.cal_max]
     this.nv.updateGLVolume()
     this.onChange()
   }

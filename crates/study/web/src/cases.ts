@@ -1,0 +1,70 @@
+// What the viewer's server says and takes. Paths are relative: the page lies at /v/TOKEN/.
+import { Refused, read, words } from './api'
+
+export type State = 'open' | 'outdated' | 'accepted' | 'rejected'
+
+export interface Listed {
+  name: string
+  tumors: number
+  warned: number
+  state: State
+  has_healthy: boolean
+  problem: string | null
+}
+
+export interface Tumor {
+  number: number | null
+  organ: string | null
+  method: string | null
+  size: string | null
+  centre_vox: [number, number, number] | null
+  centre_mm: [number, number, number] | null
+  equivalent_diameter_mm: number | null
+  inside_hu: number | null
+  around_hu: number | null
+  grade: string | null
+  rejected: number | null
+  warnings: string[]
+  has_mass_effect: boolean
+}
+
+export interface Details {
+  name: string
+  has_healthy: boolean
+  has_labels: boolean
+  has_tumors: boolean
+  problem: string | null
+  record: {
+    case: string | null
+    copy: number | null
+    method: string | null
+    seed: number | null
+    labels: Record<string, string>
+    tumors: Tumor[]
+  } | null
+  record_sha256: string | null
+  state: State
+  review: { verdict: 'accepted' | 'rejected'; note: string } | null
+}
+
+export async function cases(): Promise<{ can_review: boolean; cases: Listed[] }> {
+  return (await read('api/cases')).json()
+}
+
+export async function details(index: number): Promise<Details> {
+  return (await read(`api/cases/${index}`)).json()
+}
+
+/** A scan of hundreds of megabytes takes longer than other requests may. */
+export async function image(index: number, name: string): Promise<ArrayBuffer> {
+  const reply = await fetch(`cases/${index}/${name}.nii.gz`, { cache: 'no-store' })
+  if (!reply.ok) throw new Refused(await words(reply))
+  return reply.arrayBuffer()
+}
+
+export async function review(index: number, verdict: string, note: string, record_sha256: string): Promise<void> {
+  const headers = { 'Content-Type': 'application/json', 'X-Difftumor-Study': '1' }
+  const body = JSON.stringify({ case: String(index), verdict, note, record_sha256 })
+  const reply = await fetch('api/review', { method: 'POST', headers, body, cache: 'no-store' })
+  if (!reply.ok) throw new Refused(await words(reply))
+}
