@@ -2,6 +2,7 @@
 #![cfg(unix)]
 mod phantom;
 
+use difftumor_study::digest::sha256;
 use phantom::*;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -76,7 +77,7 @@ impl Server {
     /// Answers an item that has no answer.
     fn answer(&self, link: &str, item: &str, answer: &str) {
         let body = json!({
-            "item": item, "answer": answer, "client_id": format!("{link}-{item}").replace('/', "-"),
+            "item": item, "answer": answer, "client_id": &sha256(format!("{link}{item}"))[..32],
             "expected_revision": 1, "reading_ms": 1500,
         });
         let (status, reply) = self.ask("POST", &format!("{link}api/answers"), &body.to_string());
