@@ -16,7 +16,7 @@ pub enum Error {
     Ct(#[from] difftumor_ct::Error),
     /// A reader study cannot be made, served or scored.
     #[error(transparent)]
-    Study(#[from] difftumor_study::Error),
+    Study(Box<difftumor_study::Error>),
     /// The tensors of a file are not those of the architecture.
     #[error("{}: the tensors are not those of the {architecture}:{difference}\n{hint}", path.display())]
     StateDict {
@@ -171,6 +171,12 @@ impl fmt::Display for Difference {
             write!(f, "\n    {name}: expected {expected:?}, found {found:?}")?;
         }
         Ok(())
+    }
+}
+
+impl From<difftumor_study::Error> for Error {
+    fn from(error: difftumor_study::Error) -> Self {
+        Self::Study(Box::new(error))
     }
 }
 

@@ -154,7 +154,7 @@ pub fn ranges_of(
 pub struct Drawn<'a> {
     /// All in one picture.
     pub sheet: Option<&'a mut Sheet>,
-    /// One picture each, for [`Report::page`].
+    /// One picture each, for [`Report::write_page`].
     pub pictures: Option<&'a mut Pictures>,
 }
 
