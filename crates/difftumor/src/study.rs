@@ -2,7 +2,8 @@
 //! stopped; scores as files.
 //!
 //! Paper: 4.1, App. A.
-use crate::batch::{CaseRecord, RECORD, write_json};
+use crate::batch::layout::{Output as Made, finished};
+use crate::batch::{CaseRecord, RECORD, SCAN, TUMORS, write_json};
 use crate::dataset::{CaseSource, Dataset};
 use crate::error::{Error, Result};
 use crate::report::output::Output;
@@ -15,10 +16,6 @@ use difftumor_study::store::Store;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-
-/// The new tumors of an output.
-const TUMORS: &str = "tumors.nii.gz";
-const SCAN: &str = "ct.nii.gz";
 
 /// Sources of one table of annotated cases, or of a folder with outputs of `synthesize`. `organs` tell the values of tables' tumors.
 ///
@@ -69,32 +66,17 @@ fn of_table(table: &Path, organs: &[OrganSpec], synthetic: bool) -> Result<Vec<S
     Ok(sources)
 }
 
+/// Of the outputs in a folder, or of one output that lies right in it.
 fn of_outputs(folder: &Path) -> Result<Vec<Source>> {
-    let mut folders: Vec<PathBuf> = vec![folder.to_path_buf()];
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read"))? {
-        folders.push(entry.map_err(Error::io(folder, "read"))?.path());
+    let mut outputs = finished(folder)?;
+    if folder.join(RECORD).is_file() {
+        outputs.push(Made::read(String::new(), folder)?);
     }
-    folders.sort();
-    let mut sources = vec![];
-    for folder in folders {
-        let path = folder.join(RECORD);
-        if path.is_file() {
-            sources.extend(of_output(&folder, &record(&path)?));
-        }
-    }
-    if sources.is_empty() {
+    if outputs.is_empty() {
         let hint = "name the output folder of synthesize, or a table of cases";
         return Err(Error::format(folder, "outputs", "folders with record.json", "none".to_string(), hint));
     }
-    Ok(sources)
-}
-
-fn record(path: &Path) -> Result<CaseRecord> {
-    let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
-    serde_json::from_slice(&bytes).map_err(|e| {
-        let hint = "leave this folder out of the study, or synthesize it anew";
-        Error::format(path, "record", "that of an output of this program", e.to_string(), hint)
-    })
+    Ok(outputs.iter().flat_map(|output| of_output(&output.folder, &output.record)).collect())
 }
 
 /// One for each organ that has new tumors.
