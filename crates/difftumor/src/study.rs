@@ -16,6 +16,7 @@ use difftumor_study::store::Store;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 /// Sources of one table of annotated cases, or of a folder with outputs of `synthesize`. `organs` tell the values of tables' tumors.
 ///
@@ -96,17 +97,36 @@ fn of_output(folder: &Path, record: &CaseRecord) -> Vec<Source> {
     numbers.into_iter().map(source).collect()
 }
 
-/// Serves a study until the process is told to stop (Ctrl-C, or SIGTERM where there is one); answers under way are kept first.
-///
-/// # Errors
-/// When the system gives no runtime, or does not let us wait for signals or connections.
-pub fn serve(server: Server) -> Result<()> {
-    let io = |what: &'static str| Error::io(PathBuf::from("the server"), what);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("start"))?;
-    runtime.block_on(async {
-        let told = told_to_stop().map_err(io("wait for signals of"))?;
-        Ok(server.run_until(told).await?)
-    })
+/// A server that hears when the process is told to stop (Ctrl-C, or SIGTERM where there is one).
+pub struct Serving {
+    runtime: tokio::runtime::Runtime,
+    server: Server,
+    told: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl Serving {
+    /// Begins to listen for signals, so that whoever is told the address afterwards may stop the server at once.
+    ///
+    /// # Errors
+    /// When the system gives no runtime, or does not let us wait for signals.
+    pub fn start(server: Server) -> Result<Self> {
+        let io = |what: &'static str| Error::io(PathBuf::from("the server"), what);
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("start"))?;
+        let told = {
+            let _inside = runtime.enter();
+            told_to_stop().map_err(io("wait for signals of"))?
+        };
+        Ok(Self { runtime, server, told: Box::pin(told) })
+    }
+
+    /// Serves until the process is told to stop; answers under way are kept first.
+    ///
+    /// # Errors
+    /// When connections cannot be waited for.
+    pub fn until_told(self) -> Result<()> {
+        Ok(self.runtime.block_on(self.server.run_until(self.told))?)
+    }
 }
 
 #[cfg(unix)]
