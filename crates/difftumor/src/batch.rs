@@ -41,10 +41,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+/// The scan with tumors, and the new tumors by number.
+pub(crate) const SCAN: &str = "ct.nii.gz";
+pub(crate) const TUMORS: &str = "tumors.nii.gz";
+
 /// Name of the picture in an output's folder.
 const PREVIEW: &str = "preview.png";
 /// The scan and its labels as they were, in an output's folder.
-const HEALTHY: [&str; 2] = ["healthy_ct.nii.gz", "healthy_labels.nii.gz"];
+pub(crate) const HEALTHY: [&str; 2] = ["healthy_ct.nii.gz", "healthy_labels.nii.gz"];
 
 /// What to do with outputs that are there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,9 +270,9 @@ impl Task<'_> {
         // As it is stored: what a reader of ct.nii.gz sees.
         let stored = if settings.also.contains(&Also::Dicom) { Some(ct.to_volume()?) } else { None };
         let mut images = vec![
-            ("ct.nii.gz", ct),
+            (SCAN, ct),
             ("labels.nii.gz", image.with_labels(&labels)),
-            ("tumors.nii.gz", image.with_labels(&synthesis.instances)),
+            (TUMORS, image.with_labels(&synthesis.instances)),
         ];
         if settings.pair {
             let [ct, labels] = HEALTHY;

@@ -14,6 +14,9 @@ pub enum Error {
     /// A file or folder cannot be read or written, or its content is not what its format promises.
     #[error(transparent)]
     Ct(#[from] difftumor_ct::Error),
+    /// A reader study cannot be made, served or scored.
+    #[error(transparent)]
+    Study(Box<difftumor_study::Error>),
     /// The tensors of a file are not those of the architecture.
     #[error("{}: the tensors are not those of the {architecture}:{difference}\n{hint}", path.display())]
     StateDict {
@@ -168,6 +171,12 @@ impl fmt::Display for Difference {
             write!(f, "\n    {name}: expected {expected:?}, found {found:?}")?;
         }
         Ok(())
+    }
+}
+
+impl From<difftumor_study::Error> for Error {
+    fn from(error: difftumor_study::Error) -> Self {
+        Self::Study(Box::new(error))
     }
 }
 

@@ -21,6 +21,7 @@ pub mod run;
 pub mod segmentation;
 pub mod shard;
 pub mod state_dict;
+pub mod study;
 pub mod synthesis;
 pub mod tensor;
 pub mod train;

@@ -126,7 +126,7 @@ fn ranges_of_ones_own_tumors_and_a_page() {
             let checks = tumor["verdict"]["checks"].as_array().unwrap();
             let of_ranges = checks.iter().filter(|c| c["reason"].as_str().unwrap().contains("real.csv"));
             assert!(
-                of_ranges.clone().count() >= 8 && of_ranges.clone().all(|c| c["grade"] == "pass"),
+                of_ranges.clone().count() >= 2 && of_ranges.clone().all(|c| c["grade"] == "pass"),
                 "{tumor}"
             );
             assert!(

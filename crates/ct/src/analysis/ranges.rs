@@ -3,29 +3,16 @@
 //! The paper's F.2 tells what goes wrong: flat, strip-like and sickle-shaped tumors, and densities as of fat or fluid. Such a
 //! tumor has a feature that next to no real one has.
 use super::table::{FeatureTable, argument};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::metrics::bootstrap::quantile;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::Path;
 
 /// Fewest tumors that make a range.
 pub const FEWEST: usize = 5;
 
 /// From this number of tumors on, one lies beyond the 1st or 99th percentile, and the 5th or 95th.
 const ENOUGH: [(usize, [f64; 2]); 2] = [(100, [0.01, 0.99]), (20, [0.05, 0.95])];
-
-/// What a value out of range means: part of the feature's name in lower case, what too little means, what too much means.
-const MEANINGS: [(&str, &str, &str); 8] = [
-    ("sphericity", "long or flat shape", "rounder than real tumors are"),
-    ("compactness", "long or flat shape", "rounder than real tumors are"),
-    ("elongation", "long shape", "rounder than real tumors are"),
-    ("flatness", "flat shape", "rounder than real tumors are"),
-    ("surfacevolumeratio", "smoother or larger than real tumors are", "thin or ragged shape"),
-    ("firstorder_mean", "dark as fat or fluid", "bright as contrast agent or calcification"),
-    ("firstorder_median", "dark as fat or fluid", "bright as contrast agent or calcification"),
-    ("firstorder_variance", "less noise than in a scan", "more noise than in a scan"),
-];
 
 /// Ranges of all features of a set of real tumors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,7 +92,7 @@ impl ReferenceRanges {
     /// Of the tumors of `table`, which are from `source` (a sentence for reports: dataset, selection).
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are fewer than [`FEWEST`].
+    /// [`Error::Argument`](crate::Error::Argument) when there are fewer than [`FEWEST`].
     pub fn of(table: &FeatureTable, source: &str) -> Result<Self> {
         let tumors = table.tumors().len();
         if tumors < FEWEST {
@@ -120,7 +107,7 @@ impl ReferenceRanges {
     /// Judges one value of a feature.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no range of the feature, or the value is not finite.
+    /// [`Error::Argument`](crate::Error::Argument) when there is no range of the feature, or the value is not finite.
     pub fn judge(&self, feature: &str, value: f64) -> Result<Verdict> {
         let range = self.ranges.iter().find(|range| range.feature == feature).ok_or_else(|| {
             let names: Vec<&str> = self.ranges.iter().map(|r| r.feature.as_str()).collect();
@@ -130,53 +117,6 @@ impl ReferenceRanges {
             return Err(argument(format!("feature '{feature}'"), "a finite number", value.to_string()));
         }
         Ok(range.judge(value, self.tumors))
-    }
-
-    /// Judges all features of all tumors: for each tumor of the table what is not [`Grade::Pass`], the worst first.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when the table has a feature that has no range here.
-    pub fn judge_all(&self, table: &FeatureTable) -> Result<Vec<Vec<Verdict>>> {
-        let of_row = |row: ndarray::ArrayView1<'_, f64>| {
-            let all = table.columns().iter().zip(row).map(|(feature, value)| self.judge(feature, *value));
-            let mut verdicts = all.collect::<Result<Vec<Verdict>>>()?;
-            verdicts.retain(|verdict| verdict.grade != Grade::Pass);
-            verdicts.sort_by_key(|verdict| std::cmp::Reverse(verdict.grade));
-            Ok(verdicts)
-        };
-        table.values().rows().into_iter().map(of_row).collect()
-    }
-
-    /// Writes them as JSON.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the file cannot be written.
-    pub fn write_json(&self, path: impl AsRef<Path>) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).expect("names and numbers can be written");
-        std::fs::write(&path, text + "\n").map_err(Error::io(&path, "write"))
-    }
-
-    /// Reads what [`ReferenceRanges::write_json`] wrote.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the file cannot be read, [`Error::Format`] when it holds something else, or limits that are not in order.
-    pub fn read_json(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(Error::io(path, "read"))?;
-        let wrong = |what: &str, found: String| Error::Format {
-            path: path.to_path_buf(),
-            what: what.into(),
-            expected: "ranges of features as JSON".into(),
-            found,
-            hint: "make the ranges anew from a table of real tumors".into(),
-        };
-        let read: Self = serde_json::from_str(&text).map_err(|e| wrong("content", e.to_string()))?;
-        // Each pair on its own: the JSON reader may be off by a unit in the last place, and ends of both ranges may be equal.
-        let in_order = |r: &Range| r.possible.low <= r.possible.high && r.usual.low <= r.usual.high;
-        match read.ranges.iter().find(|range| !in_order(range)) {
-            Some(range) => Err(wrong("limits", format!("{range:?}, not in order"))),
-            None => Ok(read),
-        }
     }
 }
 
@@ -213,10 +153,8 @@ impl Range {
         let side = limits.beyond(value);
         let place = side.map_or("within", Side::words);
         let whom = if side.is_none() { among.within } else { among.beyond };
-        let meaning = side.and_then(|side| meaning(&self.feature, side));
-        let meaning = meaning.map_or(String::new(), |m| format!(": {m}"));
         let reason = format!(
-            "{} {} is {place} {whom} ({} to {}{}){meaning}",
+            "{} {} is {place} {whom} ({} to {}{})",
             self.feature,
             Short(value),
             Short(*low),
@@ -281,13 +219,6 @@ impl Kind {
             },
         }
     }
-}
-
-/// What it means when a feature is too small or too large, where that is known.
-fn meaning(feature: &str, side: Side) -> Option<&'static str> {
-    let name = feature.to_lowercase();
-    let (_, little, much) = MEANINGS.iter().find(|(part, ..)| name.contains(part))?;
-    Some(if side == Side::Below { little } else { much })
 }
 
 /// Three digits that count, all digits before the point.

@@ -27,7 +27,7 @@ pub use reference::Reference;
 pub use seams::Seams;
 pub use shape::Shape;
 pub use site::{MARGIN_MM, surroundings};
-pub use texture::{Ratio, Texture, band_sd_hu};
+pub use texture::{BANDS_MM, Ratio, Texture, band_sd_hu};
 
 use crate::{Mask, Volume};
 use serde::Serialize;

@@ -114,7 +114,11 @@ fn long(f: &Figures) -> String {
 
 fn flat(f: &Figures) -> String {
     let (thickness, longest) = (f.shape.thickness_mm, f.shape.longest_axis_mm);
-    let kind = if f.shape.elongation < 0.5 { "a strip" } else { "a sheet" };
+    let kind = match (f.shape.slenderness, f.shape.elongation) {
+        (s, _) if s >= 0.4 => "of a tumor",
+        (_, e) if e < 0.5 => "a strip",
+        _ => "a sheet",
+    };
     format!("flat: its thickest part is {thickness:.0} mm, {kind} {longest:.0} mm long")
 }
 

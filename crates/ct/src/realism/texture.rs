@@ -8,7 +8,7 @@ use ndarray::{Array3, Zip, s};
 use serde::Serialize;
 
 /// Blurs in the slices whose differences are the bands: finer than 1 mm, 1 to 2 mm, 2 to 4 mm.
-const BANDS_MM: [f64; 4] = [0.0, 1.0, 2.0, 4.0];
+pub const BANDS_MM: [f64; 4] = [0.0, 1.0, 2.0, 4.0];
 /// Places of an outline that are needed to compare with it.
 const LEAST_PLACES: usize = 3;
 /// Places that are enough: more change the median little and cost time.

@@ -2,11 +2,11 @@
 //! ([`difftumor_ct::realism`]).
 use super::sheet::{Pictures, Sheet};
 use super::tumors::Tumors;
-use crate::batch::{CaseRecord, RECORD};
+use crate::batch::{CaseRecord, HEALTHY, RECORD};
 use crate::dataset::{CaseSource, Dataset};
 use crate::error::{Result, caught};
 use crate::index::Annotation;
-use crate::objects::fetch;
+use crate::objects::is_url;
 use difftumor_ct::analysis::ranges::Grade;
 use difftumor_ct::io::nifti::NiftiImage;
 use difftumor_ct::io::write_atomically;
@@ -19,9 +19,6 @@ use std::io::Write;
 use std::path::Path;
 
 mod page;
-
-/// The scan before synthesis, beside one that was made with `--pair`.
-const BEFORE: &str = "healthy_ct.nii.gz";
 
 /// One tumor: a connected component (6 neighbours) of at least 8 voxels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -154,7 +151,7 @@ pub fn ranges_of(
 pub struct Drawn<'a> {
     /// All in one picture.
     pub sheet: Option<&'a mut Sheet>,
-    /// One picture each, for [`Report::page`].
+    /// One picture each, for [`Report::write_page`].
     pub pictures: Option<&'a mut Pictures>,
 }
 
@@ -190,17 +187,13 @@ fn case(
 
 /// The scan before synthesis, where it was kept. Of tumors that have pushed their organ it tells nothing: all around them has moved.
 fn before(source: &CaseSource, ct: &Volume) -> Result<Option<Volume>> {
-    let scan = fetch(&source.ct)?;
-    let path = scan.path().with_file_name(BEFORE);
-    if scan.path().is_dir() || !path.is_file() || has_pushed(&path.with_file_name(RECORD)) {
+    let path = source.ct.with_file_name(HEALTHY[0]);
+    if is_url(&source.ct) || source.ct.is_dir() || !path.is_file() || has_pushed(&path.with_file_name(RECORD))
+    {
         return Ok(None);
     }
     let before = NiftiImage::read(&path)?.to_volume()?;
-    before.grid().require_same(
-        &path.display().to_string(),
-        &ct.grid(),
-        &scan.path().display().to_string(),
-    )?;
+    before.grid().require_same(&path.display().to_string(), &ct.grid(), &source.ct.display().to_string())?;
     Ok(Some(before))
 }
 

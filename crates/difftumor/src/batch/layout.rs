@@ -52,10 +52,10 @@ pub struct LaidOut {
 }
 
 /// A finished output.
-struct Output {
-    id: String,
-    folder: PathBuf,
-    record: CaseRecord,
+pub(crate) struct Output {
+    pub(crate) id: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) record: CaseRecord,
 }
 
 /// A line of `synthetic.csv`.
@@ -111,8 +111,21 @@ pub fn lay_out(out: &Path, layout: DatasetLayout, sources: &[CaseSource], seed: 
     Ok(LaidOut { cases: outputs.len(), folds })
 }
 
+impl Output {
+    /// Reads the record of an output.
+    pub(crate) fn read(id: String, folder: &Path) -> Result<Self> {
+        let path = folder.join(RECORD);
+        let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
+        let record = serde_json::from_str(&text).map_err(|e| {
+            let expected = "that of an output of this program";
+            Error::format(&path, "record", expected, e.to_string(), "remove this folder")
+        })?;
+        Ok(Self { id, folder: folder.into(), record })
+    }
+}
+
 /// The finished outputs of a folder, by id. What is half done has a hidden name.
-fn finished(folder: &Path) -> Result<Vec<Output>> {
+pub(crate) fn finished(folder: &Path) -> Result<Vec<Output>> {
     let mut outputs = vec![];
     for entry in fs::read_dir(folder).map_err(Error::io(folder, "read"))? {
         let entry = entry.map_err(Error::io(folder, "read"))?;
@@ -120,17 +133,7 @@ fn finished(folder: &Path) -> Result<Vec<Output>> {
         if id.starts_with('.') || !path.is_file() {
             continue;
         }
-        let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
-        let record = serde_json::from_str(&text).map_err(|e| {
-            Error::format(
-                &path,
-                "record",
-                "that of an output of this program",
-                e.to_string(),
-                "remove this folder",
-            )
-        })?;
-        outputs.push(Output { id, folder: entry.path(), record });
+        outputs.push(Output::read(id, &entry.path())?);
     }
     outputs.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(outputs)

@@ -8,6 +8,7 @@ mod index;
 mod info;
 mod log;
 mod segment;
+mod study;
 mod synthesize;
 mod train;
 
@@ -38,6 +39,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Tell what tumors look like, real or synthetic ones: realism
     Analyze(analyze::Arguments),
+    /// Reader studies in the browser: make, serve, score
+    Study(study::Arguments),
     /// Prepare labels for the training of diffusion models: early or later tumors
     Index(index::Arguments),
     /// Turn a published checkpoint into a Run directory
@@ -66,6 +69,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Train(a) => train::run(&a, &bars),
         Command::Evaluate(a) => evaluate::run(&a, &bars),
         Command::Analyze(a) => analyze::run(&a, &bars),
+        Command::Study(a) => study::run(&a),
         Command::Index(a) => index::run(&a, &bars),
         Command::Import(a) => import::run(&a),
         Command::Export(a) => export::run(&a),

@@ -7,10 +7,9 @@
 use super::landing::Landed;
 use difftumor_ct::Volume;
 use difftumor_ct::filter::gaussian;
+use difftumor_ct::realism::BANDS_MM;
 use ndarray::{Array3, Zip, s};
 
-/// Blurs within a slice whose differences are the bands of grain, finest first. What is coarser is anatomy, which a tumor displaces.
-const BLURS_MM: [f64; 4] = [0.0, 1.0, 2.0, 4.0];
 /// Most of a band that is given: a little more than there was, for what is cut off of it.
 const MOST_SHARE: f32 = 1.25;
 /// Where the tumor has at least this weight it is looked at, and of that the half with most weight: further out, the slope of its edge would
@@ -32,7 +31,8 @@ pub fn give_back(ct: &Volume, landed: &mut Landed) {
     let (nx, ny, nz) = landed.change_hu.dim();
     let before = ct.data.slice(s![x..x + nx, y..y + ny, z..z + nz]).to_owned();
     let inside = inside(&landed.weight);
-    for blurs_mm in BLURS_MM.windows(2) {
+    // The coarsest first: what it adds to finer bands is then there when their turn comes, and finer grain adds little to coarser bands.
+    for blurs_mm in BANDS_MM.windows(2).rev() {
         let blur = |image: &Array3<f32>, i: usize| gaussian(image, ct.affine.blur_in_slices_vox(blurs_mm[i]));
         let band = Band { inside: &inside, blur };
         let missing = missing_hu(&before, &landed.change_hu, &landed.weight, &band);

@@ -140,6 +140,18 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// A seed from the system's source of randomness.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) when the system gives none.
+pub fn drawn_seed() -> Result<u64> {
+    getrandom::u64().map_err(|e| crate::Error::Argument {
+        what: "seed of the study".into(),
+        expected: "the system's random numbers, or a seed that is given".into(),
+        found: e.to_string(),
+    })
+}
+
 /// Makes a study.
 ///
 /// Tumors are chosen so that the numbers of real and synthetic ones are equal within each organ (visual Turing test), or those of all

@@ -1,7 +1,7 @@
 //! Reads a study's files.
 use crate::digest::sha256;
 use crate::error::Result;
-use crate::format::{Key, Readers, Study};
+use crate::format::{Key, Links, Readers, Study};
 use crate::problem::file;
 use serde::de::DeserializeOwned;
 use std::fs::File;
@@ -27,6 +27,14 @@ pub fn read_study(folder: &Path) -> Result<(Study, String, Readers)> {
 /// [`Error::File`](crate::Error::File) when it cannot be read or is no key.
 pub fn read_key(path: &Path) -> Result<Key> {
     read_json(path).map(|(key, _)| key)
+}
+
+/// Reads the readers' links.
+///
+/// # Errors
+/// [`Error::File`](crate::Error::File) when they cannot be read or are none.
+pub fn read_links(path: &Path) -> Result<Links> {
+    read_json(path).map(|(links, _)| links)
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<(T, Vec<u8>)> {

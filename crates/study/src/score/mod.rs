@@ -20,7 +20,7 @@ mod times;
 mod turing;
 
 pub use agreement::{Again, Agreement, Pair};
-pub use files::{read_key, read_study};
+pub use files::{read_key, read_links, read_study};
 pub use kappa::{Cohen, Fleiss};
 pub use organs::Confusion;
 pub use page::html;
