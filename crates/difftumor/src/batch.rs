@@ -19,6 +19,7 @@ pub mod layout;
 mod output;
 mod record;
 mod report;
+pub(crate) mod review;
 
 pub use crate::dataset::patients::RECORD;
 pub use also::Also;
@@ -27,14 +28,16 @@ pub(crate) use output::{OutputRecord, Target, write_json};
 pub(crate) use record::require_same;
 pub use record::{CaseRecord, FitSettings, ModelSettings, Settings};
 pub use report::{BatchReport, CaseReport, Status, Totals};
+use review::Judged;
 
 use crate::dataset::{CaseSource, Dataset, LoadedCase};
 use crate::error::{Error, Result, caught};
 use crate::objects;
 use crate::preview;
 use crate::shard::Shard;
-use crate::synthesis::{Synthesis, SynthesisOptions, Synthesizer};
+use crate::synthesis::{Synthesis, SynthesisOptions, Synthesizer, Variant};
 use difftumor_ct::label::OrganSpec;
+use difftumor_study::view::review::State;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -76,6 +79,8 @@ pub struct BatchOptions {
     pub shard: Option<Shard>,
     /// What to do with outputs that are there.
     pub existing: Existing,
+    /// Of outputs that are kept, draw those again that the folder's review rejects (`difftumor view`). There must be a review.
+    pub reviewed: bool,
     /// Also write a picture of each output.
     pub preview: bool,
     /// Also keep the scan and its labels as they were, beside those with tumors.
@@ -89,9 +94,9 @@ pub struct BatchOptions {
 /// One output to be made.
 struct Task<'a> {
     source: &'a CaseSource,
-    copy: u64,
-    /// Size of a growth series.
-    grown_to_mm: Option<f64>,
+    variant: Variant,
+    /// What the review says of the output that is there.
+    reviewed: Option<State>,
     target: Target,
 }
 
@@ -111,6 +116,10 @@ impl BatchOptions {
                 return Err(argument(what, "1 or more", &value.to_string()));
             }
         }
+        if self.reviewed && self.existing != Existing::Resume {
+            let found = format!("{:?}", self.existing);
+            return Err(argument("what is done to reviewed outputs", "Resume", &found));
+        }
         Ok(())
     }
 
@@ -119,7 +128,12 @@ impl BatchOptions {
         dataset.single && self.copies == 1 && synthesis.growth_mm.is_empty()
     }
 
-    /// The outputs of this shard, in order of case id, copy and size.
+    /// Whether the `i`-th of all outputs is one of this shard's.
+    fn is_mine(&self, i: usize) -> bool {
+        self.shard.is_none_or(|shard| shard.has(i))
+    }
+
+    /// The outputs of all shards, in order of case id, copy and size.
     fn tasks<'a>(&self, dataset: &'a Dataset, synthesis: &SynthesisOptions) -> Vec<Task<'a>> {
         let sizes: Vec<Option<f64>> = match &synthesis.growth_mm[..] {
             [] => vec![None],
@@ -128,19 +142,17 @@ impl BatchOptions {
         let copies =
             dataset.cases.iter().flat_map(|source| (1..=self.copies).map(move |copy| (source, copy)));
         let all = copies.flat_map(|(source, copy)| sizes.iter().map(move |size| (source, copy, *size)));
-        let mine = |i: usize| self.shard.is_none_or(|s| s.has(i));
-        all.enumerate()
-            .filter(|(i, _)| mine(*i))
-            .map(|(_, (source, copy, grown_to_mm))| {
-                let copied = if self.copies > 1 { format!("_{copy:03}") } else { String::new() };
-                let grown = grown_to_mm.map_or(String::new(), size_in_name);
-                let folder = match self.is_single(dataset, synthesis) {
-                    true => self.out.clone(),
-                    false => self.out.join(format!("{}{copied}{grown}", source.id)),
-                };
-                Task { source, copy, grown_to_mm, target: Target::new(folder) }
-            })
-            .collect()
+        all.map(|(source, copy, grown_to_mm)| {
+            let copied = if self.copies > 1 { format!("_{copy:03}") } else { String::new() };
+            let grown = grown_to_mm.map_or(String::new(), size_in_name);
+            let folder = match self.is_single(dataset, synthesis) {
+                true => self.out.clone(),
+                false => self.out.join(format!("{}{copied}{grown}", source.id)),
+            };
+            let variant = Variant { copy, redraw: 0, grown_to_mm };
+            Task { source, variant, reviewed: None, target: Target::new(folder) }
+        })
+        .collect()
     }
 }
 
@@ -151,7 +163,8 @@ fn size_in_name(longest_mm: f64) -> String {
 
 /// Number of outputs that [`run`] makes or skips, for a progress bar.
 pub fn outputs(dataset: &Dataset, options: &BatchOptions, synthesis: &SynthesisOptions) -> usize {
-    options.tasks(dataset, synthesis).len() + dataset.unusable.len()
+    let tasks = options.tasks(dataset, synthesis).len();
+    (0..tasks).filter(|i| options.is_mine(*i)).count() + dataset.unusable.len()
 }
 
 /// Makes the outputs. `watch` is called with each one that is settled, from any thread. A case that fails is told in
@@ -170,11 +183,21 @@ pub fn run(
     options.check()?;
     synthesizer.options.check(&synthesizer.generator)?;
     let settings = Settings::new(synthesizer, options);
-    let tasks = options.tasks(&dataset, &synthesizer.options);
+    let is_single = options.is_single(&dataset, &synthesizer.options);
+    let mut tasks = options.tasks(&dataset, &synthesizer.options);
+    if options.reviewed {
+        let judged = review::judge(&tasks, options, is_single)?;
+        for (task, Judged { state, redraw }) in tasks.iter_mut().zip(judged) {
+            task.reviewed = Some(state);
+            task.variant.redraw = redraw;
+        }
+    }
+    let mut numbers = 0..tasks.len();
+    tasks.retain(|_| numbers.next().is_some_and(|i| options.is_mine(i)));
     if options.existing == Existing::Refuse {
         tasks.iter().try_for_each(|task| task.target.require_free())?;
     }
-    if !options.is_single(&dataset, &synthesizer.options) && !objects::is_url(&options.out) {
+    if !is_single && !objects::is_url(&options.out) {
         std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out, "create"))?;
     }
     let settled = Mutex::new(vec![]);
@@ -212,11 +235,11 @@ impl Task<'_> {
         let report = match caught(id, make) {
             Ok((status, record)) => CaseReport::of(status, &record, self.target.folder()),
             Err(error) => {
-                tracing::info!("case '{id}', copy {}: {error}", self.copy);
-                CaseReport::failed(id, Some(self.copy), &error)
+                tracing::info!("case '{id}', copy {}: {error}", self.variant.copy);
+                CaseReport::failed(id, Some(self.variant.copy), &error)
             }
         };
-        CaseReport { seconds: start.elapsed().as_secs_f64(), ..report }
+        CaseReport { seconds: start.elapsed().as_secs_f64(), reviewed: self.reviewed, ..report }
     }
 
     fn make(
@@ -226,24 +249,23 @@ impl Task<'_> {
         settings: &Settings,
     ) -> Result<(Status, CaseRecord)> {
         self.target.remove_leftovers()?;
+        let mut replaces = options.existing == Existing::Replace;
         if options.existing == Existing::Resume
             && let Some(record) = self.target.finished::<CaseRecord>()?
         {
-            record.require_same(
-                self.source,
-                (self.copy, self.grown_to_mm),
-                settings,
-                self.target.folder(),
-            )?;
-            return Ok((Status::Skipped, record));
+            record.require_same(self.source, self.variant, settings, self.target.folder())?;
+            if record.redraw >= self.variant.redraw {
+                return Ok((Status::Skipped, record));
+            }
+            replaces = true;
         }
         let loaded = self.source.load(&options.organs)?;
-        let synthesis = synthesizer.synthesize_grown(&loaded.case, self.copy, self.grown_to_mm)?;
+        let synthesis = synthesizer.synthesize_variant(&loaded.case, self.variant)?;
         for lost in &synthesis.not_placed {
-            tracing::warn!("case '{}', copy {}: {lost}", self.source.id, self.copy);
+            tracing::warn!("case '{}', copy {}: {lost}", self.source.id, self.variant.copy);
         }
         let fill = |folder: &Path| self.fill(folder, &loaded, &synthesis, settings);
-        Ok((Status::Done, self.target.write(options.existing, fill)?))
+        Ok((Status::Done, self.target.write(replaces, fill)?))
     }
 
     /// Writes the output's files.
@@ -297,8 +319,9 @@ impl Task<'_> {
         files.extend(also::write(&settings.also, folder, &content)?);
         Ok(CaseRecord {
             case: case.id.clone(),
-            copy: self.copy,
-            grown_to_mm: self.grown_to_mm,
+            copy: self.variant.copy,
+            redraw: self.variant.redraw,
+            grown_to_mm: self.variant.grown_to_mm,
             settings: settings.clone(),
             sources: sources.clone(),
             files,

@@ -19,6 +19,7 @@ pub mod preview;
 mod report;
 pub mod run;
 pub mod segmentation;
+pub mod serving;
 pub mod shard;
 pub mod state_dict;
 pub mod study;

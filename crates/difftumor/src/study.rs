@@ -1,5 +1,4 @@
-//! Reader studies ([`difftumor_study`]): what they show, tumors of annotated cases and those of outputs of `synthesize`; the server until it is
-//! stopped; scores as files.
+//! Reader studies ([`difftumor_study`]): what they show, tumors of annotated cases and those of outputs of `synthesize`; scores as files.
 //!
 //! Paper: 4.1, App. A.
 use crate::batch::layout::{Output as Made, finished};
@@ -11,12 +10,10 @@ use crate::report::page;
 use difftumor_ct::io::write_atomically;
 use difftumor_ct::label::OrganSpec;
 use difftumor_study::make::Source;
-use difftumor_study::serve::Server;
 use difftumor_study::store::Store;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::path::Path;
 
 /// Sources of one table of annotated cases, or of a folder with outputs of `synthesize`. `organs` tell the values of tables' tumors.
 ///
@@ -95,60 +92,6 @@ fn of_output(folder: &Path, record: &CaseRecord) -> Vec<Source> {
         synthetic: true,
     };
     numbers.into_iter().map(source).collect()
-}
-
-/// A server that hears when the process is told to stop (Ctrl-C, or SIGTERM where there is one).
-pub struct Serving {
-    runtime: tokio::runtime::Runtime,
-    server: Server,
-    told: Pin<Box<dyn Future<Output = ()>>>,
-}
-
-impl Serving {
-    /// Begins to listen for signals, so that whoever is told the address afterwards may stop the server at once.
-    ///
-    /// # Errors
-    /// When the system gives no runtime, or does not let us wait for signals.
-    pub fn start(server: Server) -> Result<Self> {
-        let io = |what: &'static str| Error::io(PathBuf::from("the server"), what);
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("start"))?;
-        let told = {
-            let _inside = runtime.enter();
-            told_to_stop().map_err(io("wait for signals of"))?
-        };
-        Ok(Self { runtime, server, told: Box::pin(told) })
-    }
-
-    /// Serves until the process is told to stop; answers under way are kept first.
-    ///
-    /// # Errors
-    /// When connections cannot be waited for.
-    pub fn until_told(self) -> Result<()> {
-        Ok(self.runtime.block_on(self.server.run_until(self.told))?)
-    }
-}
-
-#[cfg(unix)]
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Without signals there is no way to be told.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
 }
 
 /// What [`score`] found, in short.

@@ -117,14 +117,23 @@ pub struct Synthesis {
     pub gate: Option<GateRecord>,
 }
 
+/// Which of a case's syntheses it is: all that is drawn follows from it, the seed and the case's id.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Variant {
+    /// Tells apart several syntheses of one case.
+    pub copy: u64,
+    /// How many times one was rejected in a review before: other tumors each time.
+    pub redraw: u64,
+    /// Size of a growth series; all sizes are of the same tumors.
+    pub grown_to_mm: Option<f64>,
+}
+
 /// What is to be done to an organ.
 struct Task<'a> {
     /// Before any tumor.
     case: &'a Case,
     organ: usize,
-    copy: u64,
-    /// Size of the growth series.
-    grown_to_mm: Option<f64>,
+    variant: Variant,
 }
 
 impl Synthesizer {
@@ -136,17 +145,19 @@ impl Synthesizer {
     ///
     /// Of a growth series it gives the last size.
     pub fn synthesize(&self, case: &Case, copy: u64) -> Result<Synthesis> {
-        self.synthesize_grown(case, copy, self.options.growth_mm.last().copied())
+        let grown_to_mm = self.options.growth_mm.last().copied();
+        self.synthesize_variant(case, Variant { copy, redraw: 0, grown_to_mm })
     }
 
-    /// The same with the tumors at one size of [`SynthesisOptions::growth_mm`]: all sizes of a copy are of the same tumors.
+    /// The same for any variant; its size is one of [`SynthesisOptions::growth_mm`].
     ///
     /// # Errors
     /// As [`Self::synthesize`].
     ///
     /// # Panics
     /// When the series has no such size.
-    pub fn synthesize_grown(&self, case: &Case, copy: u64, grown_to_mm: Option<f64>) -> Result<Synthesis> {
+    pub fn synthesize_variant(&self, case: &Case, variant: Variant) -> Result<Synthesis> {
+        let grown_to_mm = variant.grown_to_mm;
         let series = &self.options.growth_mm;
         let known = grown_to_mm.map_or(series.is_empty(), |size| series.contains(&size));
         assert!(known, "{grown_to_mm:?} of the series {series:?}");
@@ -162,10 +173,8 @@ impl Synthesizer {
         };
         for organ in 0..case.organs.len() {
             match self.options.preset {
-                Preset::Paper => paper::fill_organ(self, &mut state, organ, copy)?,
-                Preset::Default => {
-                    improved::fill_organ(self, &mut state, &Task { case, organ, copy, grown_to_mm })?
-                }
+                Preset::Paper => paper::fill_organ(self, &mut state, organ, variant)?,
+                Preset::Default => improved::fill_organ(self, &mut state, &Task { case, organ, variant })?,
             }
         }
         if state.records.is_empty() {
@@ -185,9 +194,12 @@ impl Synthesizer {
     }
 
     /// The stream of the `n`-th thing drawn for an organ (its name keeps organs of one case apart).
-    fn stream(&self, case: &Case, organ: usize, copy: u64, n: u64) -> Stream {
-        let key = format!("{}\u{0}{}", case.id, case.organs[organ].name);
-        Stream::new(self.options.seed, copy, &key, n)
+    fn stream(&self, case: &Case, organ: usize, variant: Variant, n: u64) -> Stream {
+        let mut key = format!("{}\u{0}{}", case.id, case.organs[organ].name);
+        if variant.redraw > 0 {
+            key += &format!("\u{0}redraw {}", variant.redraw);
+        }
+        Stream::new(self.options.seed, variant.copy, &key, n)
     }
 }
 

@@ -307,6 +307,7 @@ fn a_batch_needs_organs_copies_and_jobs() {
         jobs: 1,
         shard: None,
         existing: Existing::Refuse,
+        reviewed: false,
         pair: false,
         preview: false,
         also: vec![],

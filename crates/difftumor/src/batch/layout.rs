@@ -10,14 +10,16 @@
 //!
 //! Files that are the same as an output's are hard links to it, and copies where the file system knows none. What is written
 //! follows from the outputs that are there, so the last of several shards completes the dataset.
-use super::{CaseRecord, RECORD, write_json};
+use super::{CaseRecord, RECORD, review, write_json};
 use crate::dataset::CaseSource;
 use crate::dataset::patients::Origin;
 use crate::dataset::splits::{SPLITS, Splits};
 use crate::error::{Error, Result};
+use crate::run::sha256;
 use difftumor_ct::io::nifti::NiftiImage;
 use difftumor_ct::label::LabelFile;
 use difftumor_ct::{Labels, io::write_atomically};
+use difftumor_study::view::review::State;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -42,6 +44,17 @@ pub enum DatasetLayout {
     BodyMaps,
 }
 
+/// How outputs are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayoutOptions {
+    /// The dataset's layout.
+    pub layout: DatasetLayout,
+    /// Seed of the folds.
+    pub seed: u64,
+    /// Only those that the review of the outputs accepts (`difftumor view`); what an earlier layout has of others is removed.
+    pub accepted: bool,
+}
+
 /// What was laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaidOut {
@@ -56,6 +69,8 @@ pub(crate) struct Output {
     pub(crate) id: String,
     pub(crate) folder: PathBuf,
     pub(crate) record: CaseRecord,
+    /// Of the record's file.
+    record_sha256: String,
 }
 
 /// A line of `synthetic.csv`.
@@ -74,15 +89,25 @@ struct Row<'a> {
     program_version: &'a str,
 }
 
-/// Lays out all finished outputs of `out`. `sources` tell whose the scans are.
+/// Lays out the finished outputs of `out`. `sources` tell whose the scans are.
 ///
 /// # Errors
-/// When there is no output, outputs have other labels than others, or something cannot be read or written.
-pub fn lay_out(out: &Path, layout: DatasetLayout, sources: &[CaseSource], seed: u64) -> Result<LaidOut> {
-    let outputs = finished(&out.join(OUTPUTS))?;
+/// When there is no output (or no accepted one), outputs have other labels than others, or something cannot be read or written.
+pub fn lay_out(out: &Path, options: &LayoutOptions, sources: &[CaseSource]) -> Result<LaidOut> {
+    let &LayoutOptions { layout, seed, accepted } = options;
+    let folder = out.join(OUTPUTS);
+    let mut outputs = finished(&folder)?;
+    if accepted {
+        let review = review::of_folder(&folder)?;
+        let (good, others): (Vec<_>, Vec<_>) = outputs
+            .into_iter()
+            .partition(|output| review.state(&output.id, &output.record_sha256) == State::Accepted);
+        others.iter().try_for_each(|output| unlink(out, layout, &output.id))?;
+        outputs = good;
+    }
     let Some(first) = outputs.first() else {
         let argument = difftumor_ct::Error::Argument {
-            what: "outputs to lay out".into(),
+            what: if accepted { "accepted outputs to lay out" } else { "outputs to lay out" }.into(),
             expected: "at least one".into(),
             found: "none".into(),
         };
@@ -98,12 +123,12 @@ pub fn lay_out(out: &Path, layout: DatasetLayout, sources: &[CaseSource], seed: 
     let mut folds = 0;
     match layout {
         DatasetLayout::NnUnet => {
-            link_all(out, &outputs, "_0000")?;
+            link_all(out, layout, &outputs)?;
             folds = write_splits(out, &outputs, &patients, seed)?;
             write_json(&out.join(DESCRIPTION), &nnunet(&outputs))?;
         }
         DatasetLayout::Msd => {
-            link_all(out, &outputs, "")?;
+            link_all(out, layout, &outputs)?;
             write_json(&out.join(DESCRIPTION), &msd(&outputs))?;
         }
         DatasetLayout::BodyMaps => outputs.iter().try_for_each(|output| write_masks(out, output))?,
@@ -116,11 +141,12 @@ impl Output {
     pub(crate) fn read(id: String, folder: &Path) -> Result<Self> {
         let path = folder.join(RECORD);
         let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
+        let record_sha256 = sha256(text.as_bytes());
         let record = serde_json::from_str(&text).map_err(|e| {
             let expected = "that of an output of this program";
             Error::format(&path, "record", expected, e.to_string(), "remove this folder")
         })?;
-        Ok(Self { id, folder: folder.into(), record })
+        Ok(Self { id, folder: folder.into(), record, record_sha256 })
     }
 }
 
@@ -181,11 +207,39 @@ fn write_rows(path: &Path, outputs: &[Output], patients: &[String]) -> Result<()
     Ok(write_atomically(path, |file| file.write_all(&bytes))?)
 }
 
-fn link_all(out: &Path, outputs: &[Output], channel: &str) -> Result<()> {
+/// Where a layout has files of an output: a scan and its labels, or a folder.
+fn places(out: &Path, layout: DatasetLayout, id: &str) -> Vec<PathBuf> {
+    let labels = out.join(format!("labelsTr/{id}.nii.gz"));
+    match layout {
+        DatasetLayout::NnUnet => vec![out.join(format!("imagesTr/{id}_0000.nii.gz")), labels],
+        DatasetLayout::Msd => vec![out.join(format!("imagesTr/{id}.nii.gz")), labels],
+        DatasetLayout::BodyMaps => vec![out.join(id)],
+    }
+}
+
+/// Removes what an earlier layout has of an output, which itself stays.
+fn unlink(out: &Path, layout: DatasetLayout, id: &str) -> Result<()> {
+    for path in places(out, layout, id) {
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        match removed {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(&path, "remove")(e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn link_all(out: &Path, layout: DatasetLayout, outputs: &[Output]) -> Result<()> {
     for output in outputs {
-        let id = &output.id;
-        link(&output.folder.join("ct.nii.gz"), &out.join(format!("imagesTr/{id}{channel}.nii.gz")))?;
-        link(&output.folder.join("labels.nii.gz"), &out.join(format!("labelsTr/{id}.nii.gz")))?;
+        let files = ["ct.nii.gz", "labels.nii.gz"].map(|name| output.folder.join(name));
+        for (from, to) in files.iter().zip(places(out, layout, &output.id)) {
+            link(from, &to)?;
+        }
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 mod disk;
 mod remote;
 
-use super::Existing;
 use crate::dataset::patients::RECORD;
 use crate::error::{Error, Result};
 use crate::objects;
@@ -106,20 +105,21 @@ impl Target {
         }
     }
 
-    /// Lets `fill` write the files of the output into a folder and tell what they are; adds the record and makes it the output.
+    /// Lets `fill` write the files of the output into a folder and tell what they are; adds the record and makes it the output, in
+    /// place of one that is there if it `replaces`.
     ///
     /// # Errors
     /// When `fill` fails or something cannot be written. Nothing is left then.
     pub(crate) fn write<R: OutputRecord>(
         &self,
-        existing: Existing,
+        replaces: bool,
         fill: impl FnOnce(&Path) -> Result<R>,
     ) -> Result<R> {
         let staging = self.place.staging()?;
         let record = fill(staging.path())?;
         write_json(&staging.path().join(RECORD), &record)?;
         // Only an output of this program is ever replaced.
-        if existing != Existing::Replace {
+        if !replaces {
             self.require_free()?;
         } else if self.place.is_occupied()? && self.place.record()?.is_none() {
             return Err(self.is_something_else());

@@ -6,7 +6,7 @@ use crate::dataset::{CaseSource, SourceFile};
 use crate::diffusion::DiffusionConfig;
 use crate::error::{Error, Result};
 use crate::run::sha256;
-use crate::synthesis::{GateRecord, Generator, SynthesisOptions, Synthesizer, TumorRecord};
+use crate::synthesis::{GateRecord, Generator, SynthesisOptions, Synthesizer, TumorRecord, Variant};
 use difftumor_ct::mass_effect;
 use difftumor_ct::realism::Gate;
 use difftumor_ct::tumor_mask::fit::FitOptions;
@@ -98,6 +98,9 @@ pub struct CaseRecord {
     pub case: String,
     /// Which synthesis of the case, from 1.
     pub copy: u64,
+    /// How many times it was rejected in a review and drawn again.
+    #[serde(default)]
+    pub redraw: u64,
     /// Longest axis that its tumors have grown to, of a growth series.
     #[serde(default)]
     pub grown_to_mm: Option<f64>,
@@ -186,14 +189,14 @@ impl GateSettings {
 }
 
 impl CaseRecord {
-    /// Checks that the output would come out the same today.
+    /// Checks that the output would come out the same today (drawn as many times as it was).
     ///
     /// # Errors
     /// [`Error::Settings`] naming what differs, and what reading the sources can give.
     pub(super) fn require_same(
         &self,
         source: &CaseSource,
-        (copy, grown_to_mm): (u64, Option<f64>),
+        Variant { copy, grown_to_mm, .. }: Variant,
         settings: &Settings,
         folder: &Path,
     ) -> Result<()> {

@@ -3,6 +3,7 @@ use super::output::write_json;
 use super::{BatchOptions, CaseRecord, Settings};
 use crate::error::{Error, Result};
 use crate::synthesis::GateRecord;
+use difftumor_study::view::review::State;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,8 @@ pub struct CaseReport {
     pub warnings: Vec<String>,
     /// What the gate said, if there is one.
     pub gate: Option<GateRecord>,
+    /// What the review says of the output that was there before, if it was asked.
+    pub reviewed: Option<State>,
     /// Time that it took.
     pub seconds: f64,
 }
@@ -88,6 +91,7 @@ impl CaseReport {
             voxels_changed: [record.voxels_changed, record.voxels_changed_outside_blend_zone],
             warnings: record.warnings.iter().chain(&record.not_placed).cloned().collect(),
             gate: record.gate.clone(),
+            reviewed: None,
             seconds: 0.0,
         }
     }
@@ -103,6 +107,7 @@ impl CaseReport {
             voxels_changed: [0; 2],
             warnings: vec![],
             gate: None,
+            reviewed: None,
             seconds: 0.0,
         }
     }

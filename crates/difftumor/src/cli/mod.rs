@@ -11,6 +11,7 @@ mod segment;
 mod study;
 mod synthesize;
 mod train;
+mod view;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -41,6 +42,8 @@ enum Command {
     Analyze(analyze::Arguments),
     /// Reader studies in the browser: make, serve, score
     Study(study::Arguments),
+    /// Look at scans and at outputs of synthesize in the browser; accept or reject them
+    View(view::Arguments),
     /// Prepare labels for the training of diffusion models: early or later tumors
     Index(index::Arguments),
     /// Turn a published checkpoint into a Run directory
@@ -70,6 +73,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Evaluate(a) => evaluate::run(&a, &bars),
         Command::Analyze(a) => analyze::run(&a, &bars),
         Command::Study(a) => study::run(&a),
+        Command::View(a) => view::run(&a),
         Command::Index(a) => index::run(&a, &bars),
         Command::Import(a) => import::run(&a),
         Command::Export(a) => export::run(&a),

@@ -1,8 +1,8 @@
 //! `difftumor synthesize`.
 use super::{argument, bad, print};
 use clap::ValueEnum;
-use difftumor::batch::layout::{DatasetLayout, OUTPUTS, lay_out};
-use difftumor::batch::{self, Also, BatchOptions, BatchReport, CaseReport, Existing};
+use difftumor::batch::layout::{DatasetLayout, LayoutOptions, OUTPUTS, lay_out};
+use difftumor::batch::{self, Also, BatchOptions, BatchReport, CaseReport, Existing, Status};
 use difftumor::dataset::Dataset;
 use difftumor::device;
 use difftumor::objects::{fetch, is_folder, is_one_scan, is_url};
@@ -16,6 +16,7 @@ use difftumor_ct::mass_effect;
 use difftumor_ct::realism::Gate;
 use difftumor_ct::tumor_mask::size::Size;
 use difftumor_ct::tumor_mask::sizes_mm::DiameterRange;
+use difftumor_study::view::review::State;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -95,6 +96,10 @@ pub struct Arguments {
     /// Replace outputs that are there
     #[arg(long)]
     force: bool,
+    /// Continue after a review with `difftumor view`, as with --resume: draw rejected outputs again, keep all others, and lay out
+    /// (--layout) only accepted ones
+    #[arg(long, conflicts_with = "force")]
+    accepted: bool,
     /// Write what became of each case, times and peak memory as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -196,7 +201,8 @@ pub fn run(a: &Arguments, bars: &MultiProgress) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     summarise(&report)?;
     if let Some(layout) = a.layout.filter(|_| report.totals.done + report.totals.skipped > 0) {
-        let laid_out = lay_out(&a.out, layout.into(), &sources, a.seed)?;
+        let options = LayoutOptions { layout: layout.into(), seed: a.seed, accepted: a.accepted };
+        let laid_out = lay_out(&a.out, &options, &sources)?;
         let folds = match (layout, laid_out.folds) {
             (LayoutName::Nnunet, 0) => "; no splits_final.json, for all are of one patient",
             _ => "",
@@ -296,7 +302,7 @@ impl Arguments {
     fn batch(&self) -> anyhow::Result<BatchOptions> {
         let organs = self.organs.iter().map(|text| text.parse::<OrganSpec>().map_err(bad));
         let shard = self.shard.as_ref().map(|text| text.parse::<Shard>().map_err(bad)).transpose()?;
-        let existing = match (self.resume, self.force) {
+        let existing = match (self.resume || self.accepted, self.force) {
             (true, _) => Existing::Resume,
             (_, true) => Existing::Replace,
             _ => Existing::Refuse,
@@ -312,6 +318,7 @@ impl Arguments {
             jobs: self.jobs,
             shard,
             existing,
+            reviewed: self.accepted,
             preview: self.preview,
             pair: self.pair,
             also: also(&self.also),
@@ -364,8 +371,9 @@ fn summarise(report: &BatchReport) -> anyhow::Result<()> {
     let memory =
         report.peak_memory_bytes.map(|b| format!(", peak memory {} MB", b >> 20)).unwrap_or_default();
     let gate = report.gate.as_ref().map(gate_line).unwrap_or_default();
+    let review = review_line(report);
     print(&format!(
-        "{} done with {} tumors, {} skipped, {} failed; voxels changed outside of the blend zones: {}; {:.1} s{memory}\n{gate}",
+        "{} done with {} tumors, {} skipped, {} failed; voxels changed outside of the blend zones: {}; {:.1} s{memory}\n{gate}{review}",
         totals.done,
         totals.tumors_made,
         totals.skipped,
@@ -373,6 +381,22 @@ fn summarise(report: &BatchReport) -> anyhow::Result<()> {
         report.cases.iter().map(|c| c.voxels_changed[1]).sum::<usize>(),
         report.seconds,
     ))
+}
+
+/// What the review said before, if it was asked, and what is to be reviewed now.
+fn review_line(report: &BatchReport) -> String {
+    if report.cases.iter().all(|case| case.reviewed.is_none()) {
+        return String::new();
+    }
+    let count = |status, state| {
+        report.cases.iter().filter(|case| case.status == status && case.reviewed == Some(state)).count()
+    };
+    let accepted = count(Status::Skipped, State::Accepted);
+    format!(
+        "review: {accepted} accepted, {} rejected and drawn again; {} without a verdict now\n",
+        count(Status::Done, State::Rejected),
+        report.totals.done + report.totals.skipped - accepted,
+    )
 }
 
 /// How many tumors were drawn again, and why.

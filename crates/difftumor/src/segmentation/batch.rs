@@ -238,7 +238,7 @@ impl Task<'_> {
                 warnings,
             })
         };
-        Ok((Status::Done, self.target.write(self.batch.existing, fill)?))
+        Ok((Status::Done, self.target.write(self.batch.existing == Existing::Replace, fill)?))
     }
 
     fn label_names(&self) -> BTreeMap<u16, String> {

@@ -22,12 +22,12 @@ const ATTEMPTS: usize = 40;
 const TUMORS: (i64, i64) = (1, 3);
 
 pub(super) fn fill_organ(synthesizer: &Synthesizer, state: &mut Synthesis, task: &Task) -> Result<()> {
-    let Task { organ, copy, .. } = *task;
+    let Task { organ, variant, .. } = *task;
     let (low, high) = synthesizer.options.tumors.unwrap_or(TUMORS);
-    let wanted = synthesizer.stream(&state.case, organ, copy, 0).integer(low, high) as u64;
+    let wanted = synthesizer.stream(&state.case, organ, variant, 0).integer(low, high) as u64;
     let name = state.case.organs[organ].name.clone();
     // All sizes of a growth series must see the same scan, whatever was painted into it since.
-    let seen = if task.grown_to_mm.is_some() { task.case } else { &state.case };
+    let seen = if task.variant.grown_to_mm.is_some() { task.case } else { &state.case };
     let mut numbers = 1..=wanted;
     let hu = HuStatistics::of(&seen.ct.data, &seen.organs[organ].organ.data);
     loop {
@@ -77,11 +77,11 @@ pub(super) struct Ground<'a> {
 impl Ground<'_> {
     /// Puts in the tumors of those numbers, up to the first that pushes its organ; whether there was one.
     fn fill(&self, state: &mut Synthesis, wanted: u64, numbers: &mut RangeInclusive<u64>) -> Result<bool> {
-        let (synthesizer, &Task { organ, copy, .. }) = (self.synthesizer, self.task);
+        let (synthesizer, &Task { organ, variant, .. }) = (self.synthesizer, self.task);
         let name = state.case.organs[organ].name.clone();
         let mut occupied = self.site.occupied.clone();
         for n in numbers {
-            let mut draws = synthesizer.stream(&state.case, organ, copy, n);
+            let mut draws = synthesizer.stream(&state.case, organ, variant, n);
             let mut said = GateRecord::default();
             let tumor = self.one_tumor(&state.case, &occupied, &mut draws, &mut said)?;
             if let Some(gate) = &mut state.gate {
@@ -102,7 +102,7 @@ impl Ground<'_> {
                 number: state.records.len() as u16 + 1,
                 organ: name.clone(),
                 method: synthesizer.generator.name().into(),
-                stream: [synthesizer.options.seed, copy, n],
+                stream: [synthesizer.options.seed, variant.copy, n],
                 mass_effect,
                 ..tumor.record
             };
@@ -123,7 +123,7 @@ impl Ground<'_> {
         said: &mut GateRecord,
     ) -> Result<Option<Tumor>> {
         let synthesizer = self.synthesizer;
-        let seen = if self.task.grown_to_mm.is_some() { self.task.case } else { case };
+        let seen = if self.task.variant.grown_to_mm.is_some() { self.task.case } else { case };
         for attempt in 1..=ATTEMPTS {
             if said.rejected >= MOST_REJECTED {
                 return Ok(None);
@@ -145,7 +145,7 @@ impl Ground<'_> {
                 continue;
             }
             let Some(gate) = self.passes(seen, &tumor, said) else { continue };
-            let Some(size_mm) = self.task.grown_to_mm else {
+            let Some(size_mm) = self.task.variant.grown_to_mm else {
                 return Ok(Some(Tumor::new(tumor, &p, p.placed.clone(), (attempt, gate))));
             };
             let at = |longest_mm| p.growing.at(&p, &self.place, longest_mm);

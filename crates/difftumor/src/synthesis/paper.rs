@@ -6,7 +6,7 @@ use super::options::CROP_VOX;
 use super::proposal::name;
 use super::record::TumorRecord;
 use super::site::Site;
-use super::{DiffusionModel, Generator, Preset, SizeChoice, Synthesis, Synthesizer};
+use super::{DiffusionModel, Generator, Preset, SizeChoice, Synthesis, Synthesizer, Variant};
 use crate::error::Result;
 use difftumor_ct::Error::Placement;
 use difftumor_ct::blend::{published_weight, replace_published};
@@ -54,10 +54,10 @@ pub(super) fn fill_organ(
     synthesizer: &Synthesizer,
     state: &mut Synthesis,
     organ: usize,
-    copy: u64,
+    variant: Variant,
 ) -> Result<()> {
     let site = Site::new(&state.case.ct.grid(), &state.case.organs[organ], 1.0)?;
-    let mut draws = synthesizer.stream(&state.case, organ, copy, 0);
+    let mut draws = synthesizer.stream(&state.case, organ, variant, 0);
     let name = state.case.organs[organ].name.clone();
     let painted = match &synthesizer.generator {
         Generator::Diffusion(models) => {
@@ -77,7 +77,7 @@ pub(super) fn fill_organ(
         organ: name,
         method: synthesizer.generator.name().into(),
         size: painted.size.into(),
-        stream: [synthesizer.options.seed, copy, 0],
+        stream: [synthesizer.options.seed, variant.copy, 0],
         attempts: painted.attempts,
         edge_sigma_mm: painted.edge_sigma_vox,
         contrast_hu: painted.contrast_hu,

@@ -31,7 +31,7 @@ pub struct TumorRecord {
     pub method: String,
     /// Size class, or `diameter` when millimetres were asked for.
     pub size: String,
-    /// Seed, copy, and number of the stream that every draw for this tumor came from.
+    /// Seed, copy, and number of the stream that every draw for this tumor came from (with the redraw of its [`Variant`](super::Variant)).
     pub stream: [u64; 3],
     /// How many shapes and places were drawn for it.
     pub attempts: usize,

@@ -1,6 +1,6 @@
 //! `difftumor study serve`.
 use crate::cli::print;
-use difftumor::study::Serving;
+use difftumor::serving::Serving;
 use difftumor_study::score::read_links;
 use difftumor_study::serve::{ServeOptions, Server};
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ pub fn run(a: &Arguments) -> anyhow::Result<ExitCode> {
     for (reader, token) in tokens.iter().flat_map(|links| &links.tokens) {
         text += &format!("{reader}: http://{}/r/{token}/\n", server.addr());
     }
-    let serving = Serving::start(server)?;
+    let serving = Serving::start(|told| server.run_until(told))?;
     print(&(text + "stop with Ctrl-C\n"))?;
     serving.until_told()?;
     Ok(ExitCode::SUCCESS)
