@@ -23,7 +23,7 @@ check-gpu:
 # Kernels with every read and write checked by AddressSanitizer. Needs nightly.
 sanitize:
     RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p difftumor --target x86_64-unknown-linux-gnu --target-dir target/sanitize --lib nn::
-    RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p difftumor --target x86_64-unknown-linux-gnu --target-dir target/sanitize --test 'nn_*' --test autoencoder_paths
+    RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p difftumor --target x86_64-unknown-linux-gnu --target-dir target/sanitize --test nn --test networks -- nn autoencoder_paths
 
 # Feeds a reader with any bytes (targets: nifti, checkpoint). Needs nightly and cargo-fuzz.
 fuzz target seconds="60":

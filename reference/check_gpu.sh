@@ -15,5 +15,4 @@ export DIFFTUMOR_DEVICE=wgpu DIFFTUMOR_GOLDENS="$PWD/$small"
 run() {
     cargo test --locked -p difftumor --features wgpu "$@" --nocapture --test-threads 1
 }
-run --test golden_networks --test golden_training --test golden_segmentation golden --
-run --test training_step_devices step --
+run --test networks -- golden_networks::golden golden_training::golden golden_segmentation::golden training_step_devices::

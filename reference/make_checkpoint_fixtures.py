@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the small checkpoints that crates/difftumor/tests/checkpoint.rs reads (those not called hard_*).
+"""Writes the small checkpoints that crates/difftumor/tests/networks/checkpoint.rs reads (those not called hard_*).
 
     python reference/make_checkpoint_fixtures.py crates/difftumor/tests/fixtures/checkpoints
 

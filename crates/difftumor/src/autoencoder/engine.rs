@@ -198,7 +198,7 @@ impl DecoderEngine {
     ///
     /// Norms from a part of the image would spare more and cannot be had: on three crops of the example scan, with the
     /// golden weights, moments of an eighth of the voxels of the last level (every other 4³ block on each axis) changed
-    /// tumors by up to 9 to 32 HU, and half of the voxels still by 0.8 to 70 HU (`tests/sampled_norms.rs`).
+    /// tumors by up to 9 to 32 HU, and half of the voxels still by 0.8 to 70 HU (`tests/networks/sampled_norms.rs`).
     pub(super) fn run(&self, z: &[f32], sides: [usize; 3], frame: Frame) -> Vec<f32> {
         let pool = Pool::default();
         let mut x = pool.take(self.first.bias.len(), Frame::whole(sides));

@@ -5,7 +5,7 @@
 //! the first filters have mean 0, so the distance sees structure and leaves the level to the mean absolute error; there are no
 //! biases, so the features' direction does not depend on contrast, but for a floor. Of a noisy slice, another noise of the same
 //! level is nearer than the slice without noise (0.17 against 0.24), where the mean absolute error says the opposite
-//! (`tests/random_features.rs`). It takes 2 % of the time of the autoencoder's step.
+//! (`tests/networks/random_features.rs`). It takes 2 % of the time of the autoencoder's step.
 use super::perceptual::{Input, Perceptual};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};

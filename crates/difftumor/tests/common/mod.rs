@@ -1,2 +1,0 @@
-//! What several test binaries share.
-pub mod rule;
