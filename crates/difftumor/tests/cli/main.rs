@@ -23,6 +23,8 @@ mod phantom;
 mod radiomics;
 mod review;
 mod segment;
+#[cfg(unix)]
+mod served;
 mod store;
 #[cfg(unix)]
 mod study;
@@ -32,3 +34,5 @@ mod train_cache;
 mod train_diffusion;
 mod train_folds;
 mod train_segmentation;
+#[cfg(unix)]
+mod view;

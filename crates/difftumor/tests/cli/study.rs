@@ -1,12 +1,10 @@
 //! `study make | serve | score` by the program itself: a study from phantoms, answers over HTTP, a server killed in the middle, scores.
 
 use crate::phantom::*;
+use crate::served::Served;
 use difftumor_study::digest::sha256;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 
 /// Three phantoms with a "real" tumor each, and three outputs of `synthesize`.
 fn cases(dir: &Path) -> (PathBuf, PathBuf) {
@@ -23,47 +21,28 @@ fn cases(dir: &Path) -> (PathBuf, PathBuf) {
     (table(&dir.join("real.csv"), &rows), made)
 }
 
-/// A server, killed when it is dropped.
+/// A study's server.
 struct Server {
-    process: Child,
-    address: String,
+    program: Served,
     links: Vec<(String, String)>,
 }
 
 impl Server {
     fn start(study: &Path, links: &Path) -> Self {
         let listen = ["--listen", "127.0.0.1:0", "--links", text(links)];
-        let mut process = command(&[&["study", "serve", text(study)], &listen[..]].concat())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let first = lines.next().expect("the server has begun");
-        let address = first.split("http://").nth(1).unwrap().trim_end_matches('/').to_string();
-        let others: Vec<String> = lines.take_while(|line| !line.starts_with("stop")).collect();
+        let arguments = [&["study", "serve", text(study)], &listen[..]].concat();
+        let (program, lines) = Served::start(&arguments);
         let link = |line: &String| {
             let (reader, url) = line.split_once(": ").unwrap();
-            (reader.to_string(), url.strip_prefix(&format!("http://{address}")).unwrap().to_string())
+            (reader.to_string(), program.path(url))
         };
-        let links = others.iter().map(link).collect();
-        Self { process, address, links }
+        let links = lines[1..].iter().take_while(|line| !line.starts_with("stop")).map(link).collect();
+        Self { program, links }
     }
 
     /// Status and body.
     fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nX-Difftumor-Study: 1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            self.address,
-            body.len()
-        )
-        .unwrap();
-        let mut reply = vec![];
-        stream.read_to_end(&mut reply).unwrap();
-        let reply = String::from_utf8_lossy(&reply);
-        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_string())
+        self.program.ask(method, path, body)
     }
 
     fn session(&self, link: &str) -> Value {
@@ -80,14 +59,6 @@ impl Server {
         });
         let (status, reply) = self.ask("POST", &format!("{link}api/answers"), &body.to_string());
         assert_eq!(status, 200, "{reply}");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // SIGKILL.
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 }
 
@@ -177,10 +148,8 @@ fn a_server_that_is_told_to_stop_does() {
     let study = dir.path().join("study");
     let make = ["study", "make", "--real", text(&real), "--synthetic", text(&made), "--out", text(&study)];
     succeed(&[&make[..], &["--organ", "liver=1:tumor=2", "--reader", "Ann"]].concat());
-    let mut server = Server::start(&study, &dir.path().join("study-links.json"));
-    let pid = server.process.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    assert!(server.process.wait().unwrap().success());
+    let server = Server::start(&study, &dir.path().join("study-links.json"));
+    assert!(server.program.terminate().success());
 }
 
 #[test]
