@@ -11,8 +11,6 @@
 //! The server never sees the key: nothing of the truth can reach a browser. A wrong token is answered as any unknown path.
 //!
 //! Source: paper 4.1, App. A.
-#[cfg(doc)]
-use crate::error::Error;
 use crate::error::Result;
 use crate::http::access::Tokens;
 use crate::http::listen;
@@ -68,7 +66,7 @@ impl Server {
     /// Checks the whole study, locks it, opens the answers and binds the port.
     ///
     /// # Errors
-    /// [`Error::File`] when the study or the answers cannot be used, or another server has the study; [`Error::Argument`] when the address
+    /// [`Error::File`](crate::Error::File) when the study or the answers cannot be used, or another server has the study; [`Error::Argument`](crate::Error::Argument) when the address
     /// cannot be had.
     pub fn open(options: &ServeOptions) -> Result<Self> {
         let folder = Folder::open(&options.study)?;
@@ -87,7 +85,7 @@ impl Server {
     /// Answers until `shutdown` is ready, then ends what is under way (for at most 10 s). Needs a Tokio runtime with I/O and time.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the runtime does not take the port.
+    /// [`Error::Argument`](crate::Error::Argument) when the runtime does not take the port.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         listen::run_until(self.listener, routes::router(self.app), shutdown).await
     }

@@ -1,6 +1,4 @@
 //! Connections: the port, how many at a time, how long they may take, and how they end.
-#[cfg(doc)]
-use crate::error::Error;
 use crate::error::Result;
 use crate::problem::argument;
 use hyper::server::conn::http1;
@@ -27,7 +25,7 @@ const CONNECTIONS: usize = 256;
 /// The port, and its address: port 0 is any that is free.
 ///
 /// # Errors
-/// [`Error::Argument`] when the address cannot be had.
+/// [`Error::Argument`](crate::Error::Argument) when the address cannot be had.
 pub(crate) fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let taken = |e: std::io::Error| {
         let expected = "one of this machine's, with a port that is free";
@@ -42,7 +40,7 @@ pub(crate) fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
 /// Answers until `shutdown` is ready, then ends what is under way.
 ///
 /// # Errors
-/// [`Error::Argument`] when the runtime does not take the port.
+/// [`Error::Argument`](crate::Error::Argument) when the runtime does not take the port.
 pub(crate) async fn run_until(
     listener: TcpListener,
     router: axum::Router,

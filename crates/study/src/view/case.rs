@@ -1,13 +1,13 @@
 //! One case: the files it has, and its record as it is now.
+use super::bounded;
+use super::head::shape_vox;
 use super::record::Record;
 use crate::digest::sha256;
 use axum::body::Bytes;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Longest `record.json`, in bytes: thousands of tumors.
-const LONGEST_RECORD: u64 = 16 << 20;
+/// Longest `record.json`, in bytes: a thousand tumors.
+const LONGEST_RECORD: u64 = 4 << 20;
 
 /// A kind of image, the name under which `synthesize` writes it, and the one under which the page asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,24 +63,47 @@ pub(super) enum Recorded {
 }
 
 impl Case {
+    /// Its folder; none of a scan's.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Folder(folder) => Some(folder),
+            Place::Scan { .. } => None,
+        }
+    }
+
     /// Where an image is, if the case has it.
     pub(super) fn source(&self, kind: Kind) -> Option<Source> {
-        match (&self.place, kind) {
+        let source = match (&self.place, kind) {
             (Place::Folder(folder), _) => {
                 let (_, _, name) = KINDS.iter().find(|(k, ..)| *k == kind).expect("a table of all kinds");
-                let path = folder.join(name);
-                path.is_file().then_some(Source::File(path))
+                Some(Source::File(folder.join(name)))
             }
             (Place::Scan { ct, .. }, Kind::Ct) => Some(ct.clone()),
             (Place::Scan { labels, .. }, Kind::Labels) => labels.clone(),
             (Place::Scan { .. }, _) => None,
+        };
+        // Pipes are waited for without end, and a folder is no image.
+        source.filter(|source| {
+            matches!(source, Source::Memory(_)) || matches!(source, Source::File(path) if path.is_file())
+        })
+    }
+
+    /// Number of voxels of the scan's file along x, y, z; none of one in memory, and where it is missing.
+    ///
+    /// # Errors
+    /// In words, when it is no image.
+    pub(super) fn shape_vox(&self) -> Option<Result<[u64; 3], String>> {
+        match self.source(Kind::Ct)? {
+            Source::File(path) => Some(shape_vox(&path)),
+            Source::Memory(_) => None,
         }
     }
 
     /// Reads the record.
     pub(super) fn recorded(&self) -> Recorded {
-        let Place::Folder(folder) = &self.place else { return Recorded::None };
-        let read = read(&folder.join("record.json")).and_then(|bytes| {
+        let Some(folder) = self.folder() else { return Recorded::None };
+        let bytes = bounded::read(&folder.join("record.json"), LONGEST_RECORD);
+        let read = bytes.map_err(|e| format!("record.json cannot be read: {e}")).and_then(|bytes| {
             let record = Record::parse(&bytes).map_err(|e| format!("record.json is damaged: {e}"))?;
             Ok(Recorded::Read { record, sha256: sha256(bytes) })
         });
@@ -90,22 +113,16 @@ impl Case {
     /// What is missing or damaged, in words.
     pub(super) fn problem(&self, recorded: &Recorded) -> Option<String> {
         match recorded {
-            _ if self.source(Kind::Ct).is_none() => {
-                Some("ct.nii.gz is missing: synthesize this case again".into())
-            }
+            _ if self.source(Kind::Ct).is_none() => Some(self.missing()),
             Recorded::Damaged(problem) => Some(problem.clone()),
             _ => None,
         }
     }
-}
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let failed = |error: std::io::Error| format!("record.json cannot be read: {error}");
-    let file = File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(LONGEST_RECORD + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LONGEST_RECORD {
-        return Err(format!("record.json: expected at most {LONGEST_RECORD} bytes, found more"));
+    fn missing(&self) -> String {
+        match self.folder() {
+            Some(_) => "ct.nii.gz is missing: synthesize this case again".into(),
+            None => "the scan's file is no longer there".into(),
+        }
     }
-    Ok(bytes)
 }

@@ -1,13 +1,18 @@
 //! Which cases a path holds.
 use super::case::{Case, Place, Source};
+use super::head::shape_vox;
 use crate::error::Result;
 use crate::problem::file;
 use difftumor_ct::io::nifti::NiftiImage;
 use difftumor_ct::io::{is_one_scan, read_scan};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// What tells an output folder of `synthesize` from others.
 const MARKS: [&str; 2] = ["record.json", "ct.nii.gz"];
+
+/// Where the output folders are below a dataset that was written with a layout (nnU-Net's and others).
+const LAID_OUT: &str = "synthetic";
 
 /// The cases, in the order of their names.
 #[derive(Debug)]
@@ -30,6 +35,14 @@ impl Dataset {
             return Self::one_scan(path, labels);
         }
         no_labels(path, labels)?;
+        // First: some layouts have folders that look like outputs beside it.
+        let laid_out = path.join(LAID_OUT);
+        if laid_out.is_dir() && !is_output(&laid_out) {
+            let cases = folders_in(&laid_out)?;
+            if !cases.is_empty() {
+                return Ok(Self { root: Some(laid_out), cases });
+            }
+        }
         let cases = folders_in(path)?;
         if cases.is_empty() {
             let expected =
@@ -45,7 +58,7 @@ impl Dataset {
         let (Some(root), Some(name)) = (whole.parent(), whole.file_name()) else {
             return Err(file(path, "expected a folder in a folder, found the root", "move the case"));
         };
-        let case = Case { name: name.to_string_lossy().into_owned(), place: Place::Folder(whole.clone()) };
+        let case = Case { name: text(&whole, name)?, place: Place::Folder(whole.clone()) };
         Ok(Self { root: Some(root.into()), cases: vec![case] })
     }
 
@@ -73,21 +86,31 @@ fn folders_in(path: &Path) -> Result<Vec<Case>> {
     let mut cases = vec![];
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let folder = entry.map_err(failed)?.path();
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = folder.file_name().unwrap_or_default();
         // Hidden ones are folders that a run under way has not finished.
-        if !name.starts_with('.') && is_output(&folder) {
-            cases.push(Case { name, place: Place::Folder(folder) });
+        if !name.as_encoded_bytes().starts_with(b".") && is_output(&folder) {
+            cases.push(Case { name: text(&folder, name)?, place: Place::Folder(folder) });
         }
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(cases)
 }
 
+/// A case's name: its verdict is kept under it, so that no two may look the same.
+fn text(folder: &Path, name: &OsStr) -> Result<String> {
+    let unreadable = || file(folder, "expected a name in UTF-8, found another", "rename the folder");
+    name.to_str().map(str::to_owned).ok_or_else(unreadable)
+}
+
 /// NIfTI files are sent as they are; all else (DICOM, NRRD) is read now and sent as NIfTI.
 fn source(path: &Path) -> Result<Source> {
     let name = path.to_string_lossy().to_lowercase();
     if path.is_file() && (name.ends_with(".nii") || name.ends_with(".nii.gz")) {
-        return Ok(Source::File(path.into()));
+        let hint = "give a NIfTI, NRRD or DICOM image";
+        return match shape_vox(path) {
+            Ok(_) => Ok(Source::File(path.into())),
+            Err(problem) => Err(file(path, problem, hint)),
+        };
     }
     let image: NiftiImage = read_scan(path)?;
     Ok(Source::Memory(image.as_bytes().to_vec().into()))

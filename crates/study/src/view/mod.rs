@@ -9,17 +9,17 @@
 //! POST /v/TOKEN/api/review                  a verdict
 //! GET  /assets/...                          the page's script and style, embedded
 //! ```
-//! `I` is an index into the cases found at the start: nothing of a request ever becomes part of a file's path. Who does not have the link's
+//! `I` is an index into the cases found at the start: nothing of a request ever becomes part of a file's path. Links in a dataset are followed,
+//! but nothing is sent that does not begin as NIfTI does. Who does not have the link's
 //! token (other users of this machine, pages of other sites) is answered as if there were nothing.
 //!
 //! Source: paper 4.1 (what radiologists were shown); ours is the review.
 use crate::digest::{hexadecimal, sha256};
-#[cfg(doc)]
-use crate::error::Error;
 use crate::error::Result;
 use crate::http::access::Tokens;
 use crate::http::listen;
 use crate::problem::argument;
+use cache::Cache;
 use dataset::Dataset;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -27,8 +27,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use thumbnail::Thumbnails;
 
+mod bounded;
+mod cache;
 mod case;
 mod dataset;
+mod head;
+mod lock;
 mod picture;
 mod record;
 pub mod review;
@@ -39,7 +43,7 @@ mod verdicts;
 /// What is viewed, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewOptions {
-    /// A folder of `synthesize`'s output folders, one such folder, or one scan.
+    /// A folder of `synthesize`'s output folders (or of a dataset that it laid out), one such folder, or one scan.
     pub path: PathBuf,
     /// A label map to one scan.
     pub labels: Option<PathBuf>,
@@ -69,7 +73,7 @@ struct App {
     dataset: Dataset,
     thumbnails: Thumbnails,
     tokens: Tokens,
-    /// One verdict is written at a time.
+    /// One verdict of ours is written at a time. (`lock.rs`: other viewers.)
     writing: Mutex<()>,
 }
 
@@ -77,8 +81,8 @@ impl Server {
     /// Finds the cases, draws a token and binds the port. Scans are read when they are asked for.
     ///
     /// # Errors
-    /// [`Error::File`] when there is nothing to view, or `review.json` is damaged; [`Error::Ct`] when a scan that is not NIfTI cannot be read;
-    /// [`Error::Argument`] when the address cannot be had.
+    /// [`Error::File`](crate::Error::File) when there is nothing to view, a case's name is not UTF-8, or `review.json` is damaged; [`Error::Ct`](crate::Error::Ct) when a scan that is not NIfTI cannot be read;
+    /// [`Error::Argument`](crate::Error::Argument) when the address cannot be had.
     pub fn open(options: &ViewOptions) -> Result<Self> {
         let dataset = Dataset::open(&options.path, options.labels.as_deref())?;
         if let Some(root) = &dataset.root {
@@ -90,7 +94,8 @@ impl Server {
         let token = hexadecimal(&random);
         let (listener, addr) = listen::bind(options.listen)?;
         let tokens = Tokens::of([sha256(&token).as_str()]);
-        let app = App { dataset, thumbnails: Thumbnails::default(), tokens, writing: Mutex::new(()) };
+        let app =
+            App { dataset, thumbnails: Thumbnails::new(Cache::default()), tokens, writing: Mutex::new(()) };
         Ok(Self { listener, addr, token, app: Arc::new(app) })
     }
 
@@ -107,7 +112,7 @@ impl Server {
     /// Answers until `shutdown` is ready, then ends what is under way (for at most 10 s). Needs a Tokio runtime with I/O and time.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the runtime does not take the port.
+    /// [`Error::Argument`](crate::Error::Argument) when the runtime does not take the port.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         listen::run_until(self.listener, routes::router(self.app, self.addr), shutdown).await
     }

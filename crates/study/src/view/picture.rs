@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Longer side, in pixels.
-const SIDE: usize = 160;
+pub(super) const SIDE: usize = 160;
 
 /// Centre and width of the window.
 const WINDOW_HU: [f32; 2] = [50.0, 400.0];
@@ -20,6 +20,19 @@ pub(super) struct Picture {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// As a PNG file.
+    pub(super) fn to_png(&self) -> Vec<u8> {
+        let mut bytes = vec![];
+        let mut encoder = png::Encoder::new(&mut bytes, self.width as u32, self.height as u32);
+        encoder.set_color(png::ColorType::Rgb);
+        let mut writer = encoder.write_header().expect("a header in memory");
+        writer.write_image_data(&self.rgb).expect("as many pixels as the header says");
+        writer.finish().expect("an end in memory");
+        bytes
+    }
 }
 
 /// A voxel axis, and whether it runs against the direction it was chosen for.

@@ -57,6 +57,18 @@ impl Record {
             tumors: tumors.into_iter().flatten().map(Tumor::of).collect(),
         })
     }
+
+    /// Forgets centres outside of a scan of this many voxels, where the page would go to, and warns of them.
+    pub(super) fn keep_within(&mut self, shape_vox: [u64; 3]) {
+        for tumor in &mut self.tumors {
+            let is_within = |(at, side): (f64, u64)| (-0.5..=side as f64 - 0.5).contains(&at);
+            let is_outside = |centre: [f64; 3]| !centre.into_iter().zip(shape_vox).all(is_within);
+            if tumor.centre_vox.is_some_and(is_outside) {
+                tumor.centre_vox = None;
+                tumor.warnings.push("its centre is recorded outside of the scan".into());
+            }
+        }
+    }
 }
 
 impl Tumor {
@@ -100,6 +112,15 @@ fn point(value: &Value, at: &str) -> Option<[f64; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn centres_outside_of_the_scan_are_not_gone_to() {
+        let json = r#"{"tumors": [{"centre_vox": [0, 9.5, 19.5]}, {"centre_vox": [0, 0, 20]}, {"centre_vox": [-1, 0, 0]}, {}]}"#;
+        let mut record = Record::parse(json.as_bytes()).unwrap();
+        record.keep_within([10, 10, 20]);
+        let found: Vec<_> = record.tumors.iter().map(|t| (t.centre_vox, t.warnings.len())).collect();
+        assert_eq!(found, [(Some([0.0, 9.5, 19.5]), 0), (None, 1), (None, 1), (None, 0)]);
+    }
 
     #[test]
     fn what_is_there_is_taken_and_what_is_odd_is_left() {

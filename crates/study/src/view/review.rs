@@ -2,6 +2,8 @@
 //!
 //! A verdict holds for the record it was given on (by SHA-256): a case that is synthesized anew has to be reviewed anew.
 //! Whole after every verdict: written beside and renamed. Two viewers on one dataset see each other's verdicts.
+use super::bounded;
+use super::lock::Lock;
 use crate::error::Result;
 use crate::problem::file;
 use difftumor_ct::io::write_atomically;
@@ -96,15 +98,11 @@ impl Review {
 pub fn read(folder: &Path) -> Result<Review> {
     let path = folder.join(FILE);
     let hint = "put back the file that the viewer wrote, or move it away and review anew";
-    let length = match path.metadata() {
+    let bytes = match bounded::read(&path, LONGEST_FILE) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Review::default()),
         Err(error) => return Err(file(&path, error, hint)),
-        Ok(metadata) => metadata.len(),
+        Ok(bytes) => bytes,
     };
-    if length > LONGEST_FILE {
-        return Err(file(&path, format!("expected at most {LONGEST_FILE} bytes, found {length}"), hint));
-    }
-    let bytes = std::fs::read(&path).map_err(|e| file(&path, e, hint))?;
     let review: Review = serde_json::from_slice(&bytes)
         .map_err(|e| file(&path, format!("expected '{FORMAT}', found: {e}"), hint))?;
     if review.format != FORMAT {
@@ -113,12 +111,17 @@ pub fn read(folder: &Path) -> Result<Review> {
     Ok(review)
 }
 
-/// Adds or replaces the verdict on one case; the others stay as the file has them now.
+/// Adds or replaces the verdict on one case; the others stay as the file has them now. Other viewers wait meanwhile.
 pub(super) fn put(folder: &Path, case: &str, reviewed: Reviewed) -> Result<()> {
+    let _lock = Lock::take(folder)?;
     let mut review = read(folder)?;
     review.cases.insert(case.into(), reviewed);
     let mut text = serde_json::to_vec_pretty(&review).expect("texts and numbers");
     text.push(b'\n');
+    if text.len() as u64 > LONGEST_FILE {
+        let problem = format!("expected at most {LONGEST_FILE} bytes, would have {}", text.len());
+        return Err(file(&folder.join(FILE), problem, "write shorter notes, or divide the dataset"));
+    }
     Ok(write_atomically(&folder.join(FILE), |file| file.write_all(&text))?)
 }
 

@@ -1,11 +1,12 @@
 //! Paths, and what is read through them. (What is written: `verdicts.rs`.)
 use super::case::{Case, KINDS, Kind, Recorded, Source};
+use super::head::shape_vox;
 use super::record::Record;
 use super::review::{self, Review, Reviewed, State as Reviewing};
 use super::{App, verdicts};
 use crate::http::reply::{failure, file, not_found, on_disk, refusal};
 use crate::http::{around, assets};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
@@ -13,8 +14,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::task::spawn_blocking;
 use tokio_util::io::ReaderStream;
 
 /// Bytes of a file read at a time. A scan of 100 MB with the default of 4 KiB would be 25 000 turns.
@@ -111,15 +114,23 @@ async fn cases(State(app): State<Arc<App>>, Path(token): Path<String>) -> Respon
     }
     on_disk(move || match app.review() {
         Ok(review) => {
-            let cases = app.dataset.cases.iter().map(|case| listed(case, &review)).collect();
+            let cases = app.dataset.cases.iter().enumerate();
+            let cases = cases.map(|(i, case)| listed(&app, i, case, &review)).collect();
             Json(Cases { can_review: app.dataset.root.is_some(), cases }).into_response()
         }
-        Err(error) => failure(&error),
+        Err(error) => review_failed(&error),
     })
     .await
 }
 
-fn listed<'a>(case: &'a Case, review: &Review) -> Listed<'a> {
+/// Whoever reads this is whoever runs the viewer, or knows them. The path is for the log alone.
+pub(super) fn review_failed(error: &crate::Error) -> Response {
+    tracing::error!("{error}");
+    let message = "review.json in the dataset's folder cannot be read or written, and is left as it is. The viewer's log says why.";
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, "review", message)
+}
+
+fn listed<'a>(app: &App, index: usize, case: &'a Case, review: &Review) -> Listed<'a> {
     let recorded = case.recorded();
     let (tumors, warned) = match &recorded {
         Recorded::Read { record, .. } => {
@@ -134,7 +145,7 @@ fn listed<'a>(case: &'a Case, review: &Review) -> Listed<'a> {
         warned,
         state: state(case, &recorded, review),
         has_healthy: case.source(Kind::Healthy).is_some(),
-        problem: case.problem(&recorded),
+        problem: case.problem(&recorded).or_else(|| app.thumbnails.problem(index, case)),
     }
 }
 
@@ -146,22 +157,27 @@ fn state(case: &Case, recorded: &Recorded, review: &Review) -> Reviewing {
 
 async fn details(State(app): State<Arc<App>>, Path((token, at)): Path<(String, String)>) -> Response {
     on_disk(move || {
-        let Some((_, case)) = app.case(&token, &at) else { return not_found() };
+        let Some((i, case)) = app.case(&token, &at) else { return not_found() };
         match app.review() {
-            Ok(review) => Json(details_of(case, &review)).into_response(),
-            Err(error) => failure(&error),
+            Ok(review) => Json(details_of(&app, i, case, &review)).into_response(),
+            Err(error) => review_failed(&error),
         }
     })
     .await
 }
 
-fn details_of<'a>(case: &'a Case, review: &Review) -> Details<'a> {
+fn details_of<'a>(app: &App, index: usize, case: &'a Case, review: &Review) -> Details<'a> {
     let recorded = case.recorded();
-    let (problem, state) = (case.problem(&recorded), state(case, &recorded, review));
-    let (record, record_sha256) = match recorded {
+    let (state, shape_vox) = (state(case, &recorded, review), case.shape_vox());
+    let no_image = || shape_vox.clone()?.err().map(|problem| format!("ct.nii.gz: {problem}"));
+    let problem = case.problem(&recorded).or_else(no_image).or_else(|| app.thumbnails.problem(index, case));
+    let (mut record, record_sha256) = match recorded {
         Recorded::Read { record, sha256 } => (Some(record), Some(sha256)),
         Recorded::None | Recorded::Damaged(_) => (None, None),
     };
+    if let (Some(record), Some(Ok(shape_vox))) = (&mut record, shape_vox) {
+        record.keep_within(shape_vox);
+    }
     let has = |kind| case.source(kind).is_some();
     Details {
         name: &case.name,
@@ -181,41 +197,56 @@ async fn image(
     State(app): State<Arc<App>>,
     Path((token, at, name)): Path<(String, String, String)>,
 ) -> Response {
-    let Some((_, case)) = app.case(&token, &at) else { return not_found() };
-    let kind = KINDS.iter().find(|(_, asked, _)| *asked == name).map(|(kind, ..)| *kind);
-    let Some(source) = kind.and_then(|kind| case.source(kind)) else { return not_found() };
-    let path = match source {
-        Source::Memory(bytes) => return file("application/octet-stream", bytes),
-        Source::File(path) => path,
-    };
-    let opened = async {
-        let file = tokio::fs::File::open(path).await?;
-        let length = file.metadata().await?.len();
-        Ok::<_, std::io::Error>((file, length))
-    };
-    match opened.await {
-        Ok((opened, length)) => {
-            let body = Body::from_stream(ReaderStream::with_capacity(opened, CHUNK));
-            let mut response = file("application/octet-stream", body);
-            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-            response
-        }
-        Err(error) => failure(&error),
-    }
-}
-
-async fn thumbnail(State(app): State<Arc<App>>, Path((token, name)): Path<(String, String)>) -> Response {
-    let Some((i, _)) = name.strip_suffix(".png").and_then(|at| app.case(&token, at)) else {
-        return not_found();
-    };
-    let Ok(_turn) = app.thumbnails.turn().await else { return not_found() };
-    let drawing = app.clone();
-    on_disk(move || match drawing.thumbnails.of(i, &drawing.dataset.cases[i]) {
-        Ok(png) => file("image/png", png),
-        Err(error) => {
-            tracing::warn!("no thumbnail of {}: {error}", drawing.dataset.cases[i].name);
-            refusal(StatusCode::UNPROCESSABLE_ENTITY, "no_picture", "This case's scan cannot be read.")
+    on_disk(move || {
+        let Some((_, case)) = app.case(&token, &at) else { return not_found() };
+        let kind = KINDS.iter().find(|(_, asked, _)| *asked == name).map(|(kind, ..)| *kind);
+        match kind.and_then(|kind| case.source(kind)) {
+            None => not_found(),
+            Some(Source::Memory(bytes)) => file("application/octet-stream", bytes),
+            Some(Source::File(path)) => image_file(&path),
         }
     })
     .await
+}
+
+fn image_file(path: &std::path::Path) -> Response {
+    if let Err(problem) = shape_vox(path) {
+        tracing::warn!("{}: {problem}", path.display());
+        return refusal(StatusCode::UNPROCESSABLE_ENTITY, "no_image", "This file is no NIfTI image.");
+    }
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (length, opened) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return failure(&format!("{}: {error}", path.display())),
+    };
+    let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(opened), CHUNK);
+    let mut response = file("application/octet-stream", Body::from_stream(stream));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+async fn thumbnail(State(app): State<Arc<App>>, Path((token, name)): Path<(String, String)>) -> Response {
+    let Some((i, case)) = name.strip_suffix(".png").and_then(|at| app.case(&token, at)) else {
+        return not_found();
+    };
+    let looking = app.clone();
+    let known = spawn_blocking(move || looking.thumbnails.known(i, &looking.dataset.cases[i])).await;
+    // What is known waits for nothing that is drawn.
+    if let Ok(Some(known)) = known {
+        return picture(known);
+    }
+    let turn = app.thumbnails.turn(case).await;
+    let drawing = app.clone();
+    on_disk(move || {
+        let _turn = turn;
+        picture(drawing.thumbnails.draw(i, &drawing.dataset.cases[i]))
+    })
+    .await
+}
+
+fn picture(drawn: Result<Bytes, String>) -> Response {
+    match drawn {
+        Ok(png) => file("image/png", png),
+        Err(problem) => refusal(StatusCode::UNPROCESSABLE_ENTITY, "no_picture", &problem),
+    }
 }

@@ -2,9 +2,9 @@
 use super::App;
 use super::case::Recorded;
 use super::review::{self, LONGEST_NOTE, Reviewed, Verdict};
-use super::routes::index;
+use super::routes::{index, review_failed};
 use crate::http::body;
-use crate::http::reply::{bad, failure, not_found, on_disk, refusal};
+use crate::http::reply::{bad, not_found, on_disk, refusal};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -64,6 +64,6 @@ fn keep(app: &App, sent: Sent) -> Response {
     let _writing = app.writing.lock().unwrap_or_else(PoisonError::into_inner);
     match review::put(root, &case.name, reviewed) {
         Ok(()) => Json(json!({ "at_unix_ms": at_unix_ms })).into_response(),
-        Err(error) => failure(&error),
+        Err(error) => review_failed(&error),
     }
 }

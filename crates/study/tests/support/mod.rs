@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+pub mod view;
+
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -155,6 +157,10 @@ pub fn post(addr: SocketAddr, reader: usize, body: &str) -> std::io::Result<Repl
 
 /// The example that serves a study, which Cargo builds beside the tests.
 pub fn server_program() -> PathBuf {
+    example("serve")
+}
+
+pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    test.parent().and_then(Path::parent).unwrap().join("examples/serve")
+    test.parent().and_then(Path::parent).unwrap().join("examples").join(name)
 }
