@@ -240,7 +240,7 @@ async fn thumbnail(State(app): State<Arc<App>>, Path((token, name)): Path<(Strin
     });
     // What is known waits for nothing that is drawn.
     let turns = match known.await {
-        Ok(Ok(known)) => return picture(known),
+        Ok(Ok(png)) => return picture(Ok(png)),
         Ok(Err(turns)) => turns,
         Err(error) => return failure(&error),
     };

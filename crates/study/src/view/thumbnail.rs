@@ -46,30 +46,33 @@ impl Thumbnails {
         self.turns.clone().acquire_many_owned(turns).await.expect("it is never closed")
     }
 
-    /// What was drawn of the files as they are now, if it was.
-    pub(super) fn known(&self, index: usize, case: &Case) -> Option<Drawn> {
+    /// What was drawn of the files as they are now, if it was. A failure is tried again: rights, for one, leave no trace in a file's time.
+    pub(super) fn known(&self, index: usize, case: &Case) -> Option<Bytes> {
         let key = key(case);
-        if let Some((of, drawn)) = self.drawn().get(&index)
+        if let Some((of, Ok(png))) = self.drawn().get(&index)
             && *of == key
         {
-            return Some(drawn.clone());
+            return Some(png.clone());
         }
         let png = Bytes::from(self.cache.read(&key)?);
         self.drawn().insert(index, (key, Ok(png.clone())));
-        Some(Ok(png))
+        Some(png)
     }
 
     /// Draws it, unless that was done while its turn was waited for.
     pub(super) fn draw(&self, index: usize, case: &Case) -> Drawn {
-        self.known(index, case).unwrap_or_else(|| {
-            let (key, drawn) = (key(case), png(case).map(Bytes::from));
-            match &drawn {
-                Ok(png) => self.cache.keep(&key, png),
-                Err(problem) => tracing::warn!("no thumbnail of {:?}: {problem}", case.name),
-            }
-            self.drawn().insert(index, (key, drawn.clone()));
-            drawn
-        })
+        self.known(index, case).map_or_else(|| self.draw_anew(index, case), Ok)
+    }
+
+    fn draw_anew(&self, index: usize, case: &Case) -> Drawn {
+        // The key first: files that change meanwhile are drawn again.
+        let (key, drawn) = (key(case), png(case).map(Bytes::from));
+        match &drawn {
+            Ok(png) => self.cache.keep(&key, png),
+            Err(problem) => tracing::warn!("no thumbnail of {:?}: {problem}", case.name),
+        }
+        self.drawn().insert(index, (key, drawn.clone()));
+        drawn
     }
 
     /// Why the files as they are now could not be drawn, if that was tried.
