@@ -1,5 +1,7 @@
 //! The viewer and those who mean no good, and folders that are not what they seem.
 use serde_json::json;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use support::view::*;
 use support::*;
@@ -243,4 +245,26 @@ fn a_header_that_promises_more_than_there_is_takes_no_memory() {
     assert_eq!(reply.status, 422);
     assert!(said.contains("at most 268435456 voxels") && said.contains("27000000000000"), "{said}");
     assert_eq!(viewer.get("thumbnails/1.png").status, 200);
+}
+
+/// Else those who have no link could take all connections by asking for the page's files and reading none.
+#[test]
+fn who_does_not_read_is_given_up() {
+    const LENGTH: u64 = 64 << 20;
+    let root = two_cases();
+    let path = root.path().join("a/ct.nii.gz");
+    std::fs::write(&path, scan(0.0).as_bytes()).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(LENGTH).unwrap();
+    let viewer = view(root.path());
+    let mut stream = TcpStream::connect(viewer.addr).unwrap();
+    let (page, addr) = (&viewer.page, viewer.addr);
+    write!(stream, "GET {page}cases/0/ct.nii.gz HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(25));
+    let mut got = vec![];
+    // It may end with an error, since the rest does not come.
+    let _ = stream.read_to_end(&mut got);
+    let head = String::from_utf8_lossy(&got[..200]).to_lowercase();
+    assert!(head.contains(&format!("content-length: {LENGTH}")), "{head}");
+    assert!((got.len() as u64) < LENGTH, "all {LENGTH} bytes came after 25 s");
 }

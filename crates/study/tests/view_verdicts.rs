@@ -55,6 +55,10 @@ fn a_verdict_on_what_is_no_longer_there_is_refused() {
     std::fs::remove_file(root.path().join("a/record.json")).unwrap();
     assert_eq!(viewer.post(&verdict("0", "rejected", "", &sha("a"))).status, 409);
     assert_eq!(std::fs::read(root.path().join("review.json")).unwrap(), before, "nothing was written");
+    // A review from elsewhere, on no record at all.
+    let forged = String::from_utf8(before).unwrap().replace(&sha("a"), "");
+    std::fs::write(root.path().join("review.json"), forged).unwrap();
+    assert_eq!(viewer.cases()[0]["state"], "outdated");
 }
 
 #[test]

@@ -7,14 +7,18 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 /// Time for a request's headers, and again for its body: more than a slow wireless network takes.
 pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// Time in which a client takes some of a reply at least. Without it, 256 of them that ask and do not read would be all that is served.
+const STALL_TIME: Duration = Duration::from_secs(20);
 
 /// Time for requests under way when the server is told to stop.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(10);
@@ -82,16 +86,19 @@ pub(crate) async fn run_until(
     Ok(())
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<axum::Router>>;
+type Connection =
+    http1::Connection<TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>, TowerToHyperService<axum::Router>>;
 
 fn connection(stream: TcpStream, router: axum::Router) -> Connection {
     // An answer's reply is one small packet: it must not wait for more.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("no TCP_NODELAY: {error}");
     }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALL_TIME));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_TIME)
         .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
 }

@@ -3,6 +3,7 @@ use super::case::{Case, KINDS, Kind, Recorded, Source};
 use super::head::shape_vox;
 use super::record::Record;
 use super::review::{self, Review, Reviewed, State as Reviewing};
+use super::thumbnail::turns;
 use super::{App, verdicts};
 use crate::http::reply::{failure, file, not_found, on_disk, refusal};
 use crate::http::{around, assets};
@@ -151,8 +152,11 @@ fn listed<'a>(app: &App, index: usize, case: &'a Case, review: &Review) -> Liste
 
 /// A record that cannot be read is none that a verdict is on.
 fn state(case: &Case, recorded: &Recorded, review: &Review) -> Reviewing {
-    let sha256 = if let Recorded::Read { sha256, .. } = recorded { sha256 } else { "" };
-    review.state(&case.name, sha256)
+    match recorded {
+        Recorded::Read { sha256, .. } => review.state(&case.name, sha256),
+        _ if review.cases.contains_key(&case.name) => Reviewing::Outdated,
+        _ => Reviewing::Open,
+    }
 }
 
 async fn details(State(app): State<Arc<App>>, Path((token, at)): Path<(String, String)>) -> Response {
@@ -226,16 +230,21 @@ fn image_file(path: &std::path::Path) -> Response {
 }
 
 async fn thumbnail(State(app): State<Arc<App>>, Path((token, name)): Path<(String, String)>) -> Response {
-    let Some((i, case)) = name.strip_suffix(".png").and_then(|at| app.case(&token, at)) else {
+    let Some((i, _)) = name.strip_suffix(".png").and_then(|at| app.case(&token, at)) else {
         return not_found();
     };
     let looking = app.clone();
-    let known = spawn_blocking(move || looking.thumbnails.known(i, &looking.dataset.cases[i])).await;
+    let known = spawn_blocking(move || {
+        let case = &looking.dataset.cases[i];
+        looking.thumbnails.known(i, case).ok_or_else(|| turns(case))
+    });
     // What is known waits for nothing that is drawn.
-    if let Ok(Some(known)) = known {
-        return picture(known);
-    }
-    let turn = app.thumbnails.turn(case).await;
+    let turns = match known.await {
+        Ok(Ok(png)) => return picture(Ok(png)),
+        Ok(Err(turns)) => turns,
+        Err(error) => return failure(&error),
+    };
+    let turn = app.thumbnails.turn(turns).await;
     let drawing = app.clone();
     on_disk(move || {
         let _turn = turn;

@@ -41,37 +41,38 @@ impl Thumbnails {
         Self { turns: Arc::new(Semaphore::new(THREADS as usize)), drawn: Mutex::default(), cache }
     }
 
-    /// Waits until this case may be drawn. Held by what draws and not by who asked, who may be gone by then.
-    pub(super) async fn turn(&self, case: &Case) -> OwnedSemaphorePermit {
-        let is_large = matches!(case.source(Kind::Ct), Some(Source::File(path)) if voxels(&path) > LARGE_VOX);
-        let turns = self.turns.clone().acquire_many_owned(if is_large { THREADS } else { 1 });
-        turns.await.expect("it is never closed")
+    /// Waits for this many turns ([`turns`]). Held by what draws and not by who asked, who may be gone by then.
+    pub(super) async fn turn(&self, turns: u32) -> OwnedSemaphorePermit {
+        self.turns.clone().acquire_many_owned(turns).await.expect("it is never closed")
     }
 
-    /// What was drawn of the files as they are now, if it was.
-    pub(super) fn known(&self, index: usize, case: &Case) -> Option<Drawn> {
+    /// What was drawn of the files as they are now, if it was. A failure is tried again: rights, for one, leave no trace in a file's time.
+    pub(super) fn known(&self, index: usize, case: &Case) -> Option<Bytes> {
         let key = key(case);
-        if let Some((of, drawn)) = self.drawn().get(&index)
+        if let Some((of, Ok(png))) = self.drawn().get(&index)
             && *of == key
         {
-            return Some(drawn.clone());
+            return Some(png.clone());
         }
         let png = Bytes::from(self.cache.read(&key)?);
         self.drawn().insert(index, (key, Ok(png.clone())));
-        Some(Ok(png))
+        Some(png)
     }
 
     /// Draws it, unless that was done while its turn was waited for.
     pub(super) fn draw(&self, index: usize, case: &Case) -> Drawn {
-        self.known(index, case).unwrap_or_else(|| {
-            let (key, drawn) = (key(case), png(case).map(Bytes::from));
-            match &drawn {
-                Ok(png) => self.cache.keep(&key, png),
-                Err(problem) => tracing::warn!("no thumbnail of {:?}: {problem}", case.name),
-            }
-            self.drawn().insert(index, (key, drawn.clone()));
-            drawn
-        })
+        self.known(index, case).map_or_else(|| self.draw_anew(index, case), Ok)
+    }
+
+    fn draw_anew(&self, index: usize, case: &Case) -> Drawn {
+        // The key first: files that change meanwhile are drawn again.
+        let (key, drawn) = (key(case), png(case).map(Bytes::from));
+        match &drawn {
+            Ok(png) => self.cache.keep(&key, png),
+            Err(problem) => tracing::warn!("no thumbnail of {:?}: {problem}", case.name),
+        }
+        self.drawn().insert(index, (key, drawn.clone()));
+        drawn
     }
 
     /// Why the files as they are now could not be drawn, if that was tried.
@@ -87,6 +88,12 @@ impl Thumbnails {
     fn drawn(&self) -> MutexGuard<'_, HashMap<usize, (String, Drawn)>> {
         self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many of the turns a case's drawing takes: all of them where it takes much memory.
+pub(super) fn turns(case: &Case) -> u32 {
+    let is_large = matches!(case.source(Kind::Ct), Some(Source::File(path)) if voxels(&path) > LARGE_VOX);
+    if is_large { THREADS } else { 1 }
 }
 
 /// Of path, size and time of what it is drawn of.
@@ -121,29 +128,60 @@ fn voxels(path: &Path) -> u64 {
 
 fn png(case: &Case) -> Result<Vec<u8>, String> {
     let ct = image(case, Kind::Ct)?.ok_or("ct.nii.gz is missing")?;
-    let ct = ct.to_volume().map_err(|e| words(case, &e))?;
+    let ct = ct.to_volume().map_err(|e| words(ct.path(), &e))?;
     let tumors = image(case, Kind::Tumors)?;
-    let tumors = tumors.map(|tumors| tumors.to_labels().map_err(|e| words(case, &e))).transpose()?;
+    let tumors = tumors.map(|tumors| tumors.to_labels().map_err(|e| words(tumors.path(), &e))).transpose()?;
     Ok(draw(&ct, tumors.as_ref()).to_png())
 }
 
 fn image(case: &Case, kind: Kind) -> Result<Option<NiftiImage>, String> {
-    let image = match case.source(kind) {
-        None => return Ok(None),
-        Some(Source::Memory(bytes)) => NiftiImage::from_bytes(bytes.to_vec(), &case.name),
+    match case.source(kind) {
+        None => Ok(None),
+        // Whoever made it of another format had room for it.
+        Some(Source::Memory(bytes)) => {
+            let name = Path::new(&case.name);
+            NiftiImage::from_bytes(bytes.to_vec(), name).map(Some).map_err(|e| words(name, &e))
+        }
         Some(Source::File(path)) => {
             let found = voxels(&path);
             if found > LARGEST_VOX {
                 return Err(format!("expected at most {LARGEST_VOX} voxels for a thumbnail, found {found}"));
             }
-            NiftiImage::read(path)
+            NiftiImage::read(&path).map(Some).map_err(|e| words(&path, &e))
         }
-    };
-    image.map(Some).map_err(|e| words(case, &e))
+    }
 }
 
-/// An error without the folder's path: it is nobody's business on the network.
-fn words(case: &Case, error: &difftumor_ct::Error) -> String {
-    let text = error.to_string();
-    case.folder().map_or(text.clone(), |folder| text.replace(&format!("{}/", folder.display()), ""))
+/// An error without the file's folder, which is nobody's business on the network.
+fn words(path: &Path, error: &difftumor_ct::Error) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    error.to_string().replace(&path.display().to_string(), &name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::case::Place;
+    use difftumor_ct::io::nifti::Datatype;
+    use difftumor_ct::{Affine, Image};
+    use ndarray::Array3;
+
+    #[test]
+    fn large_scans_are_drawn_alone_and_larger_ones_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ct.nii.gz");
+        let volume = Image { data: Array3::zeros((1, 1, 1)), affine: Affine::from_spacing_mm([1.0; 3]) };
+        let mut bytes = NiftiImage::from_volume(&volume, Datatype::I16, "a").as_bytes().to_vec();
+        let case = Case { name: "a".into(), place: Place::Folder(folder.path().into()) };
+        for (slices, expected) in [(256_i16, (1, "length: ")), (257, (2, "length: ")), (1025, (2, "at most"))]
+        {
+            for (at, side) in [(42, 512_i16), (44, 512), (46, slices)] {
+                bytes[at..at + 2].copy_from_slice(&side.to_le_bytes());
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let said = png(&case).unwrap_err();
+            assert!(said.contains(expected.1) && !said.contains(folder.path().to_str().unwrap()), "{said}");
+            assert_eq!(turns(&case), expected.0, "{slices} slices");
+        }
+    }
 }
