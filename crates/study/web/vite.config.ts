@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { defineConfig, type Plugin } from 'vite'
+import { leanNiivue } from './niivue'
 
 const here = dirname(new URL(import.meta.url).pathname)
 
@@ -35,7 +36,7 @@ function licenceOf(folder: string): string {
 
 export default defineConfig({
   base: '/assets/',
-  plugins: [licences()],
+  plugins: [leanNiivue(), licences()],
   // NiiVue reads Zarr too, with decoders of a megabyte; studies hold NIfTI alone.
   resolve: { alias: { zarrita: join(here, 'src/no-zarr.ts') } },
   build: {

@@ -36,7 +36,8 @@ export class Refused extends Error {}
 
 const PATIENCE_MS = 15_000
 
-async function ask(path: string, options: RequestInit = {}): Promise<Response> {
+/** Throws when the server is away, or slow. */
+export async function ask(path: string, options: RequestInit = {}): Promise<Response> {
   return fetch(path, { ...options, cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) })
 }
 

@@ -1,7 +1,14 @@
 // What the viewer's server says and takes. Paths are relative: the page lies at /v/TOKEN/.
-import { Refused, read, words } from './api'
+import { Refused, ask, read, words } from './api'
+
+const CONFLICT = 409
 
 export type State = 'open' | 'outdated' | 'accepted' | 'rejected'
+
+export type Verdict = 'accepted' | 'rejected'
+
+/** No: the case's record is not the one that the verdict is on. */
+export class Changed extends Refused {}
 
 export interface Listed {
   name: string
@@ -44,7 +51,7 @@ export interface Details {
   } | null
   record_sha256: string | null
   state: State
-  review: { verdict: 'accepted' | 'rejected'; note: string } | null
+  review: { verdict: Verdict; note: string } | null
 }
 
 export async function cases(): Promise<{ can_review: boolean; cases: Listed[] }> {
@@ -55,16 +62,18 @@ export async function details(index: number): Promise<Details> {
   return (await read(`api/cases/${index}`)).json()
 }
 
-/** A scan of hundreds of megabytes takes longer than other requests may. */
-export async function image(index: number, name: string): Promise<ArrayBuffer> {
-  const reply = await fetch(`cases/${index}/${name}.nii.gz`, { cache: 'no-store' })
+/** A scan of hundreds of megabytes takes longer than other requests may. Throws Refused, or another error when the server is away. */
+export async function image(index: number, name: string, signal: AbortSignal): Promise<ArrayBuffer> {
+  const reply = await fetch(`cases/${index}/${name}.nii.gz`, { cache: 'no-store', signal })
   if (!reply.ok) throw new Refused(await words(reply))
   return reply.arrayBuffer()
 }
 
-export async function review(index: number, verdict: string, note: string, record_sha256: string): Promise<void> {
+/** Throws Changed, Refused, or another error when the server is away. */
+export async function review(index: number, verdict: Verdict, note: string, record_sha256: string): Promise<void> {
   const headers = { 'Content-Type': 'application/json', 'X-Difftumor-Study': '1' }
   const body = JSON.stringify({ case: String(index), verdict, note, record_sha256 })
-  const reply = await fetch('api/review', { method: 'POST', headers, body, cache: 'no-store' })
+  const reply = await ask('api/review', { method: 'POST', headers, body })
+  if (reply.status === CONFLICT) throw new Changed(await words(reply))
   if (!reply.ok) throw new Refused(await words(reply))
 }

@@ -1,5 +1,5 @@
 // A scan in three planes, by NiiVue: all that knows of NiiVue is here.
-import { DRAG_MODE, NVImage, Niivue, SLICE_TYPE } from '@niivue/niivue'
+import { DRAG_MODE, NVImage, Niivue, SLICE_TYPE, cmapper } from '@niivue/niivue'
 import { Refused } from './api'
 
 /** Planes in the order of their keys: name, NiiVue's plane, the voxel axis (of RAS) that scrolls. */
@@ -9,8 +9,8 @@ export const PLANES = [
   { name: 'Sagittal', type: SLICE_TYPE.SAGITTAL, axis: 0 },
 ] as const
 
-/** Width in mm, gap about the lesion in NiiVue's pixels. */
-const CROSSHAIR = { width: 0.25, gap: 24, color: [0.75, 0.62, 0.2, 0.8] }
+/** Width in pixels of the plane that is shown smallest: a thinner line would have gaps. The gap about the lesion in half widths. */
+const CROSSHAIR = { width: 1.05, gap: 24, color: [0.75, 0.62, 0.2, 0.8] }
 const ZOOM = { least: 0.5, most: 8 }
 
 const NO_WEBGL2 =
@@ -22,11 +22,41 @@ export type Scan = NVImage
 
 type Vec3 = [number, number, number]
 
-/** A mask's colours: the label value, red, green, blue; 0 is seen through. */
-export type Colours = [value: number, red: number, green: number, blue: number][]
+/** A mask's colours, from value 0 on: red, green, blue, and how much of the mask's opacity it has, all 0 to 255. */
+export type Colours = [red: number, green: number, blue: number, share: number][]
 
-/** Greys that hide what is below: NiiVue's own are seen through where they are dark. */
-const OPAQUE_GREY = { R: [0, 255], G: [0, 255], B: [0, 255], A: [255, 255], I: [0, 255] }
+/**
+ * Two scans and a mask over them; a rim about each of the mask's values. NiiVue's own shader takes other ways to draw scans over scans; this
+ * one needs no new textures when an opacity changes. (A line for each uniform: NiiVue looks for them so.)
+ */
+const BLENDED = `#version 300 es
+precision highp int;
+precision highp float;
+uniform highp sampler3D volume;
+uniform highp sampler3D overlay;
+uniform highp sampler3D drawing;
+uniform highp sampler2D colormap;
+uniform float overlays;
+uniform float overlayAlphaShader;
+uniform float drawOpacity;
+in vec3 texPos;
+out vec4 color;
+void main() {
+  color = vec4(texture(volume, texPos).rgb, 1.0);
+  if (overlays > 0.0) color.rgb = mix(color.rgb, texture(overlay, texPos).rgb, overlayAlphaShader);
+  float value = texture(drawing, texPos).r;
+  if (value == 0.0 || drawOpacity == 0.0) return;
+  float rows = float(textureSize(colormap, 0).y);
+  vec4 tint = texture(colormap, vec2((value * 255.0 + 0.5) / 256.0, (rows - 0.5) / rows));
+  vec3 right = dFdx(texPos);
+  vec3 up = dFdy(texPos);
+  bool isRim = texture(drawing, texPos + right).r != value || texture(drawing, texPos - right).r != value ||
+    texture(drawing, texPos + up).r != value || texture(drawing, texPos - up).r != value;
+  color.rgb = mix(color.rgb, tint.rgb, isRim ? min(1.0, 2.0 * drawOpacity) : tint.a * drawOpacity);
+}`
+
+// Windows are ours: NiiVue would look for one in the voxels.
+NVImage.prototype.calMinMax = () => [0, 1, 0, 1]
 
 /** Decompresses and decodes a NIfTI file. */
 export function decode(bytes: ArrayBuffer): Promise<Scan> {
@@ -41,19 +71,23 @@ export class Viewer {
   private centreMm: Vec3 = [0, 0, 0]
   private zoom = 1
   private crosshair = true
-  /** A scan over the first, which has the same window. */
-  private twin: Scan | null = null
+  /** How much is seen of the second scan, 0 to 1. */
+  private blend = 0
+  /** Whether the second scan's texture has another window. */
+  private isTwinStale = false
+  private isWindowing = false
 
   private constructor(private readonly nv: Niivue) {}
 
   /** Throws Refused where the browser has none. */
   static async on(canvas: HTMLCanvasElement): Promise<Viewer> {
-    if (!document.createElement('canvas').getContext('webgl2')) throw new Refused(NO_WEBGL2)
+    // NiiVue gets the same one: making it takes long.
+    if (!canvas.getContext('webgl2', { alpha: true, antialias: navigator.hardwareConcurrency > 6 })) throw new Refused(NO_WEBGL2)
     const nv = new Niivue({
       backColor: [0, 0, 0, 1],
       crosshairColor: CROSSHAIR.color,
       crosshairGap: CROSSHAIR.gap,
-      crosshairWidth: CROSSHAIR.width,
+      crosshairWidth: 1,
       crosshairWidthUnit: 'mm',
       dragAndDropEnabled: false,
       dragMode: DRAG_MODE.none,
@@ -71,6 +105,8 @@ export class Viewer {
     // On a double click or a long touch NiiVue would set the window to the scan's own range.
     nv.resetBriCon = () => {}
     await nv.attachToCanvas(canvas)
+    // Before there is a scan: NiiVue's own layout has a rendering in 3-D.
+    viewer.setPlane(0)
     nv.onLocationChange = () => viewer.onChange()
     viewer.windowByRightDrag(canvas)
     return viewer
@@ -97,15 +133,15 @@ export class Viewer {
     for (const end of ['pointerup', 'pointercancel'] as const) canvas.addEventListener(end, () => (last = null))
   }
 
-  /** Shows a scan in place of the last one, at a voxel of its file, with a window (centre, width) in HU. */
+  /** Shows a scan in place of all there was, at a voxel of its file, with a window (centre, width) in HU. */
   show(scan: Scan, centreVox: Vec3, windowHu: [number, number]): void {
-    // The last first: NiiVue draws anew with what is left, which lies on the first one's grid.
-    for (const old of [...this.nv.volumes].reverse()) this.nv.removeVolume(old)
-    this.twin = null
+    if (this.nv.drawBitmap) this.nv.closeDrawing()
+    // Not one by one: NiiVue would draw anew what is left.
+    this.nv.volumes = []
+    this.nv.overlays = []
     scan.cal_min = windowHu[0] - windowHu[1] / 2
     scan.cal_max = windowHu[0] + windowHu[1] / 2
     this.nv.addVolume(scan)
-    this.setPlane(this.plane)
     this.goTo(centreVox)
   }
 
@@ -118,32 +154,50 @@ export class Viewer {
     this.recentre()
   }
 
+  /** What `overlayScan` and `overlayMask` draw with. */
+  blendLayers(colours: Colours): void {
+    const channel = (i: 0 | 1 | 2 | 3) => colours.map((colour) => colour[i])
+    const [R, G, B, A] = [channel(0), channel(1), channel(2), channel(3)]
+    this.nv.drawLut = cmapper.makeDrawLut({ R, G, B, A, I: colours.map((_, i) => i) })
+    this.nv.setCustomSliceShader(BLENDED)
+  }
+
   /** A scan over the first, with its window. */
-  overlayScan(scan: Scan, opacity: number): void {
-    const first = this.nv.volumes[0]
+  overlayScan(scan: Scan): void {
+    const [first] = this.nv.volumes
     ;[scan.cal_min, scan.cal_max] = [first.cal_min, first.cal_max]
-    this.nv.addColormap('opaque-grey', OPAQUE_GREY)
-    scan.colormap = 'opaque-grey'
-    scan.opacity = opacity
-    this.nv.addVolume(scan)
-    // Below masks: NiiVue draws volumes in their order.
-    this.nv.setVolume(scan, 1)
-    this.twin = scan
+    this.nv.volumes.push(scan)
+    this.nv.overlays = [scan]
+    this.isTwinStale = true
+    this.setBlend(this.blend)
   }
 
-  /** A mask over all scans. */
-  overlayMask(scan: Scan, colours: Colours, opacity: number): void {
-    const column = (channel: 1 | 2 | 3) => [0, ...colours.map((colour) => colour[channel])]
-    const [R, G, B] = [column(1), column(2), column(3)]
-    scan.setColormapLabel({ R, G, B, A: R.map((_, i) => (i === 0 ? 0 : 255)), I: [0, ...colours.map(([value]) => value)] })
-    scan.opacity = opacity
-    this.nv.addVolume(scan)
+  /** How much of the second scan is seen: 0, the first alone; 1, it alone. */
+  setBlend(blend: number): void {
+    this.blend = blend
+    this.nv.overlayAlphaShader = blend
+    this.refreshTwin()
+    this.nv.drawScene()
   }
 
-  /** 0: not seen; 1: hides what is below. */
-  setOpacity(scan: Scan, opacity: number): void {
-    const index = this.nv.volumes.indexOf(scan)
-    if (index >= 0) this.nv.setOpacity(index, opacity)
+  /** Its texture, when it is seen. */
+  private refreshTwin(): void {
+    const [, twin] = this.nv.volumes
+    if (!twin || !this.isTwinStale || this.blend === 0) return
+    this.isTwinStale = false
+    // NiiVue makes another.
+    this.nv.gl.deleteTexture(this.nv.overlayTexture)
+    this.nv.refreshLayers(twin, 1)
+  }
+
+  /** A mask over the scans, as a file like this one has it. False: it is not on the scan's grid. */
+  overlayMask(like: Scan, values: Uint8Array): boolean {
+    return this.nv.loadDrawing({ hdr: like.hdr, permRAS: like.permRAS, img: values } as Scan)
+  }
+
+  /** 0: not seen. */
+  setMaskOpacity(opacity: number): void {
+    this.nv.setDrawOpacity(opacity)
   }
 
   /** The lesion in the middle, not enlarged. */
@@ -163,6 +217,10 @@ export class Viewer {
       { sliceType: second.type, position: [0.665, 0.5025, 0.335, 0.4975] },
     ])
     this.redraw()
+  }
+
+  isEmpty(): boolean {
+    return this.nv.volumes.length === 0
   }
 
   /** The slice in the large plane, from 1, and how many there are. */
@@ -189,13 +247,20 @@ export class Viewer {
   }
 
   setWindowHu([centre, width]: [number, number]): void {
-    const scan = this.nv.volumes[0]
-    if (!scan) return
-    scan.cal_min = centre - width / 2
-    scan.cal_max = centre + width / 2
-    if (this.twin) [this.twin.cal_min, this.twin.cal_max] = [scan.cal_min, scan.cal_max]
-    this.nv.updateGLVolume()
+    for (const scan of this.nv.volumes) [scan.cal_min, scan.cal_max] = [centre - width / 2, centre + width / 2]
     this.onChange()
+    // A pointer moves more often than a scan can be drawn.
+    if (this.isWindowing || this.nv.volumes.length === 0) return
+    this.isWindowing = true
+    requestAnimationFrame(() => {
+      this.isWindowing = false
+      const [first] = this.nv.volumes
+      if (!first) return
+      this.nv.refreshLayers(first, 0)
+      this.isTwinStale = true
+      this.refreshTwin()
+      this.nv.drawScene()
+    })
   }
 
   /** Larger or smaller about the crosshair. */
@@ -211,11 +276,14 @@ export class Viewer {
 
   toggleCrosshair(): void {
     this.crosshair = !this.crosshair
-    this.nv.setCrosshairWidth(this.crosshair ? CROSSHAIR.width : 0)
+    this.redraw()
   }
 
   private redraw(): void {
     this.nv.drawScene()
+    const mmPerPixel = this.nv.screenSlices.map(({ fovMM, leftTopWidthHeight }) => fovMM[0] / leftTopWidthHeight[2])
+    const width = this.crosshair ? CROSSHAIR.width * Math.max(0, ...mmPerPixel.filter(Number.isFinite)) : 0
+    if (width !== this.nv.opts.crosshairWidth) this.nv.setCrosshairWidth(width)
     this.onChange()
   }
 }
