@@ -1,5 +1,5 @@
 #!/bin/sh
-# Two readers do a whole study in headless Chromium. Needs node, npm and Chromium (at /usr/bin/chromium, or where CHROMIUM says).
+# Two readers do a whole study in headless Chromium; then the viewer. Needs node, npm and Chromium (at /usr/bin/chromium, or where CHROMIUM says).
 # Pictures of the page go to the folder that SCREENSHOTS names, if it does.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,5 +11,5 @@ if [ ! -x "$CHROMIUM" ] || ! command -v node >/dev/null || ! command -v npm >/de
 fi
 export CHROMIUM
 npm ci --no-audit --no-fund
-cargo build -p difftumor-study --example serve
-cargo test -p difftumor-study --test browser -- --ignored --nocapture
+cargo build -p difftumor-study --examples
+cargo test -p difftumor-study --test browser --test browser_view -- --ignored --nocapture
