@@ -5,10 +5,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { GRAPHICS, launch, look, picture, watch } from './tools.mjs'
 
-const { STUDY, ORGANS, SERVER, TOKENS, CHROMIUM, SCREENSHOTS } = process.env
+const { STUDY, ORGANS, SERVER, TOKENS } = process.env
 const tokens = JSON.parse(TOKENS)
 const answered = []
 
@@ -46,48 +45,9 @@ async function saved(page) {
   await page.waitForFunction(() => document.querySelector('#saved').textContent === 'Saved', undefined, { timeout: 60_000 })
 }
 
-async function picture(page, name) {
-  if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, name + '.png') })
-}
-
-/** How much of the canvas is lit, 0 to 1, and how many levels of grey there are: a scan is neither black nor one colour. */
-async function look(page) {
-  const png = await page.locator('#scan').screenshot()
-  return page.evaluate(async (base64) => {
-    const image = new Image()
-    image.src = 'data:image/png;base64,' + base64
-    await image.decode()
-    const canvas = new OffscreenCanvas(image.width, image.height)
-    const context = canvas.getContext('2d')
-    context.drawImage(image, 0, 0)
-    const { data } = context.getImageData(0, 0, image.width, image.height)
-    const levels = new Set()
-    let lit = 0
-    let sum = 0
-    for (let i = 0; i < data.length; i += 4) {
-      levels.add(data[i])
-      if (data[i] > 40) lit++
-      sum = (sum * 31 + data[i]) % 1000003
-    }
-    return { lit: (4 * lit) / data.length, levels: levels.size, sum }
-  }, png.toString('base64'))
-}
-
-function launch(args) {
-  return chromium.launch({ executablePath: CHROMIUM, args: [...args, '--no-sandbox', '--disable-dev-shm-usage'] })
-}
-
 async function open(context, token, problems) {
   const page = await context.newPage()
-  page.on('pageerror', (error) => problems.push(String(error)))
-  page.on('console', (message) => {
-    const isExpected = /ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|409 \(Conflict\)/.test(message.text())
-    if (message.type() === 'error' && !isExpected) problems.push(message.text())
-  })
-  page.on('request', (request) => {
-    const url = new URL(request.url())
-    if (url.protocol !== 'data:' && url.protocol !== 'blob:' && url.hostname !== '127.0.0.1') problems.push('asked ' + url)
-  })
+  watch(page, problems)
   // A browser that has drawn something before: its own start is not the page's.
   await page.goto(`http://127.0.0.1:${port}/`)
   await page.waitForTimeout(500)
@@ -273,7 +233,7 @@ async function finish(page, keys, name) {
 async function main() {
   await start()
   await withoutWebGl2()
-  const browser = await launch(['--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist'])
+  const browser = await launch(GRAPHICS)
   const viewport = { width: 1280, height: 800 }
   const problems = []
   const contexts = [await browser.newContext({ viewport }), await browser.newContext({ viewport: { width: 1024, height: 768 }, hasTouch: true })]

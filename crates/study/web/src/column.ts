@@ -17,6 +17,8 @@ export class Column {
 
   constructor(
     private readonly list: Listed[],
+    /** Not a scan alone, which has no record. */
+    private readonly canReview: boolean,
     go: (index: number) => void,
   ) {
     const seen = new IntersectionObserver((entries) => this.seen(entries, seen), { root: element('cases'), rootMargin: MARGIN })
@@ -45,10 +47,11 @@ export class Column {
     const { name, state, tumors, warned, problem } = this.list[index]
     const made = element('cases').children[index] as HTMLElement
     const warnings = warned > 0 ? `, ${warned} with warnings` : ''
-    const what = problem ?? `${tumors} ${tumors === 1 ? 'tumor' : 'tumors'}${warnings}`
+    const found = this.canReview ? `${tumors} ${tumors === 1 ? 'tumor' : 'tumors'}${warnings}` : ''
+    const what = problem ?? found
     made.className = state + (problem ? ' problem' : '')
     made.title = `${name}\n${what}`
-    for (const [part, text] of Object.entries({ name, state: STATES[state], what })) {
+    for (const [part, text] of Object.entries({ name, state: this.canReview ? STATES[state] : '', what })) {
       made.querySelector(`.${part}`)!.textContent = text
     }
   }

@@ -9,7 +9,7 @@ export interface Judged {
   /** A verdict is kept. */
   kept: (index: number, verdict: Verdict) => void
   /** The record is another one than the page shows. */
-  changed: (index: number, why: string) => void
+  changed: (index: number) => void
 }
 
 export class Verdicts {
@@ -67,7 +67,7 @@ export class Verdicts {
       await review(index, verdict, note, found.record_sha256!)
     } catch (error) {
       this.saved(`Not saved: ${found.name}`, false)
-      if (error instanceof Changed) return this.told.changed(index, error.message)
+      if (error instanceof Changed) return this.told.changed(index)
       return message(error instanceof Refused ? error.message : AWAY)
     }
     if (this.drafts.get(index) === note) this.drafts.delete(index)

@@ -41,13 +41,13 @@ class Cases {
     canReview: boolean,
     private readonly viewer: Viewer,
   ) {
-    this.column = new Column(list, (index) => void this.go(index))
+    this.column = new Column(list, canReview, (index) => void this.go(index))
     this.verdicts = new Verdicts(canReview, {
       kept: (index, verdict) => {
         list[index].state = verdict
         this.column.mark(index)
       },
-      changed: (index, why) => void this.changed(index, why),
+      changed: (index) => void this.changed(index),
     })
   }
 
@@ -152,9 +152,9 @@ class Cases {
   }
 
   /** The case is not what the page shows: it is shown anew. */
-  private async changed(index: number, why: string): Promise<void> {
+  private async changed(index: number): Promise<void> {
     if (this.at === index) await this.go(index)
-    message(`${this.list[index].name}: ${why}`)
+    message(`${this.list[index].name} has changed since it was shown. Look at it as it is now, and give the verdict again.`)
   }
 
   private setOpacities(): void {
