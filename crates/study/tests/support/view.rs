@@ -89,6 +89,7 @@ impl Viewer {
     pub fn start(path: &Path, labels: Option<&Path>, cache: &Path) -> Self {
         let mut child = Command::new(example("view"))
             .arg(path)
+            .arg("0")
             .args(labels)
             .env("XDG_CACHE_HOME", cache)
             .stdout(Stdio::piped())

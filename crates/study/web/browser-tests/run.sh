@@ -1,6 +1,6 @@
 #!/bin/sh
-# Two readers do a whole study in headless Chromium; then the viewer. Needs node, npm and Chromium (at /usr/bin/chromium, or where CHROMIUM says).
-# Pictures of the page go to the folder that SCREENSHOTS names, if it does.
+# A whole study and the viewer in headless Chromium. Needs node, npm and Chromium (at /usr/bin/chromium, or where CHROMIUM says).
+# Pictures of the pages go to the folder that SCREENSHOTS names, if it does.
 set -eu
 cd "$(dirname "$0")/.."
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
@@ -11,5 +11,6 @@ if [ ! -x "$CHROMIUM" ] || ! command -v node >/dev/null || ! command -v npm >/de
 fi
 export CHROMIUM
 npm ci --no-audit --no-fund
-cargo build -p difftumor-study --examples
-cargo test -p difftumor-study --test browser --test browser_view -- --ignored --nocapture
+# As `cargo test --workspace` has built them, and not for this package alone, which would be another build.
+cargo build --workspace --locked --example serve --example view
+cargo test --workspace --locked --test browser --test browser_view -- --ignored --nocapture
