@@ -59,8 +59,11 @@ void main() {
 NVImage.prototype.calMinMax = () => [0, 1, 0, 1]
 
 /** Decompresses and decodes a NIfTI file. */
-export function decode(bytes: ArrayBuffer): Promise<Scan> {
-  return NVImage.loadFromUrl({ url: 'scan.nii.gz', name: 'scan.nii.gz', buffer: bytes })
+export async function decode(bytes: ArrayBuffer): Promise<Scan> {
+  const scan = await NVImage.loadFromUrl({ url: 'scan.nii.gz', name: 'scan.nii.gz', buffer: bytes })
+  // Whatever the file says it means: NiiVue draws labels another way.
+  scan.hdr!.intent_code = 0
+  return scan
 }
 
 export class Viewer {
