@@ -108,6 +108,8 @@ export class Viewer {
     // On a double click or a long touch NiiVue would set the window to the scan's own range.
     nv.resetBriCon = () => {}
     await nv.attachToCanvas(canvas)
+    // The cross has another width in mm then.
+    new ResizeObserver(() => requestAnimationFrame(() => viewer.redraw())).observe(canvas)
     // Before there is a scan: NiiVue's own layout has a rendering in 3-D.
     viewer.setPlane(0)
     nv.onLocationChange = () => viewer.onChange()
