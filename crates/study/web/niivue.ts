@@ -1,5 +1,5 @@
 // NiiVue without what these pages never draw: it compiles fifty shaders when it starts, of which they use eight, and computes gradients of
-// each scan for renderings in 3-D. In software that is a second and more.
+// each scan for renderings in 3-D. In software that is a second and more, and ten for a large scan.
 import type { Plugin } from 'vite'
 
 /** Shaders of renderings, meshes, drawing tools and colour images, by the name of their source. */
@@ -32,9 +32,31 @@ const NEVER_DRAWN = [
 /** Has no program: WebGL takes no heed of uniforms of none. */
 const NO_SHADER = '{ program: null, uniforms: {}, use() {} }'
 
+/**
+ * In place of the shader that fills a scan's texture, which knows colours, thresholds and layers: a window of greys. Over a scan of 80 million
+ * voxels it is what takes longest.
+ */
+const GREYS = `precision highp int;
+precision highp float;
+in vec2 TexCoord;
+out vec4 FragColor;
+uniform float coordZ;
+uniform float scl_slope;
+uniform float scl_inter;
+uniform float cal_min;
+uniform float cal_max;
+uniform mat4 mtx;
+void main() {
+  vec3 at = (vec4(TexCoord, coordZ, 1.0) * mtx).xyz;
+  float hu = scl_slope * float(texture(intensityVol, at).r) + scl_inter;
+  float grey = clamp((hu - cal_min) / max(cal_max - cal_min, 0.00001), 0.0, 1.0);
+  FragColor = vec4(vec3(at == clamp(at, 0.0, 1.0) ? grey : 0.0), 1.0);
+}`
+
 /** Pattern, and what stands in its place. */
 const EDITS: [RegExp, string][] = [
   ...NEVER_DRAWN.map((source): [RegExp, string] => [new RegExp(`new Shader\\((this\\.)?gl, \\w+, ${source}\\)`), NO_SHADER]),
+  [/\.concat\(fragOrientShader\)/, `.concat(${JSON.stringify(GREYS)})`],
   [/function gradientGL\(params\) \{/, '$& return params.gradientTexture;'],
   // Asked of programs that are not there.
   [/gl\.getUniformLocation\(shader\.program, "[^"]+"\)/, 'null'],

@@ -40,6 +40,8 @@ class Cases {
     private readonly list: Listed[],
     canReview: boolean,
     private readonly viewer: Viewer,
+    /** The first case's scan, on its way before the graphics are ready. */
+    private first: Promise<Scan> | null,
   ) {
     this.column = new Column(list, canReview, (index) => void this.go(index))
     this.verdicts = new Verdicts(canReview, {
@@ -92,12 +94,12 @@ class Cases {
     say('count', `${index + 1} of ${this.list.length}`)
     this.verdicts.show(index, null)
     try {
-      const [found, bytes] = await Promise.all([details(index), image(index, 'ct', signal).catch(refusal)])
+      const ct = this.first ?? scanOf(index, signal)
+      this.first = null
+      const [found, scan] = await Promise.all([details(index), ct.catch(refusal)])
       if (signal.aborted) return
       this.tell(found)
-      if (bytes instanceof Refused) throw new Refused(found.problem ?? NO_SCAN)
-      const scan = await decode(bytes).catch(() => Promise.reject(new Refused(NO_SCAN)))
-      if (signal.aborted) return
+      if (scan instanceof Refused) throw new Refused(found.problem ?? NO_SCAN)
       this.show(found, scan)
       await this.overlays(index, found, signal)
       if (!signal.aborted) performance.mark('case-shown')
@@ -247,6 +249,12 @@ class Cases {
   }
 }
 
+/** Fetches and decodes a case's scan. */
+async function scanOf(index: number, signal: AbortSignal): Promise<Scan> {
+  const bytes = await image(index, 'ct', signal)
+  return decode(bytes).catch(() => Promise.reject(new Refused(NO_SCAN)))
+}
+
 /** A refusal as a value; other errors are thrown on. */
 function refusal(error: unknown): Refused {
   if (error instanceof Refused) return error
@@ -254,10 +262,13 @@ function refusal(error: unknown): Refused {
 }
 
 async function main(): Promise<void> {
+  const first = scanOf(0, new AbortController().signal)
+  // The case that is shown tells.
+  first.catch(() => {})
   const found = await fetchCases()
   const canvas = element<HTMLCanvasElement>('scan')
   canvas.addEventListener('webglcontextlost', () => notice('The graphics card has dropped the scan. Please reload the page.'))
-  new Cases(found.cases, found.can_review, await Viewer.on(canvas)).start()
+  new Cases(found.cases, found.can_review, await Viewer.on(canvas), first).start()
 }
 
 main().catch((error) => notice(error instanceof Refused ? error.message : `The page cannot start: ${error}`))

@@ -59,8 +59,11 @@ void main() {
 NVImage.prototype.calMinMax = () => [0, 1, 0, 1]
 
 /** Decompresses and decodes a NIfTI file. */
-export function decode(bytes: ArrayBuffer): Promise<Scan> {
-  return NVImage.loadFromUrl({ url: 'scan.nii.gz', name: 'scan.nii.gz', buffer: bytes })
+export async function decode(bytes: ArrayBuffer): Promise<Scan> {
+  const scan = await NVImage.loadFromUrl({ url: 'scan.nii.gz', name: 'scan.nii.gz', buffer: bytes })
+  // Whatever the file says it means: NiiVue draws labels another way.
+  scan.hdr!.intent_code = 0
+  return scan
 }
 
 export class Viewer {
@@ -105,6 +108,8 @@ export class Viewer {
     // On a double click or a long touch NiiVue would set the window to the scan's own range.
     nv.resetBriCon = () => {}
     await nv.attachToCanvas(canvas)
+    // The cross has another width in mm then.
+    new ResizeObserver(() => requestAnimationFrame(() => viewer.redraw())).observe(canvas)
     // Before there is a scan: NiiVue's own layout has a rendering in 3-D.
     viewer.setPlane(0)
     nv.onLocationChange = () => viewer.onChange()
