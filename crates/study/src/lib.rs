@@ -4,6 +4,7 @@
 //! answer in a browser; the answers go to a file of their own, and are scored against the key.
 //!
 //! Source: paper 2 (1), 4.1, App. A, Table 1.
+mod bounded;
 pub mod digest;
 pub mod error;
 pub mod format;

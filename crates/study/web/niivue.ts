@@ -1,5 +1,5 @@
-// NiiVue without what these pages never draw: it compiles fifty shaders when it starts, of which they use eight, and computes gradients of
-// each scan for renderings in 3-D. In software that is a second and more, and ten for a large scan.
+// NiiVue without what these pages never draw: it compiles its shaders when it starts, and computes gradients of each scan
+// for renderings in 3-D. Where a browser draws in software, that is most of the time until the first slice.
 import type { Plugin } from 'vite'
 
 /** Shaders of renderings, meshes, drawing tools and colour images, by the name of their source. */

@@ -1,18 +1,24 @@
 //! The body of a request that changes something: from the page alone, JSON, short, and in time.
 use super::access;
 use super::listen::REQUEST_TIME;
-use super::reply::refusal;
+use super::reply::{bad, refusal};
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use serde::de::DeserializeOwned;
 
-/// The whole body of at most `longest` bytes, or the reply that refuses it.
-pub(crate) async fn of_page(request: Request, longest: usize) -> Result<Bytes, Response> {
-    match refused_by_headers(request.headers()) {
-        Some(refused) => Err(refused),
-        None => whole(request.into_body(), longest).await,
+/// The value in a body of at most `longest` bytes, or the reply that refuses it; `what` it is, for people.
+pub(crate) async fn of_page<T: DeserializeOwned>(
+    request: Request,
+    longest: usize,
+    what: &str,
+) -> Result<T, Response> {
+    if let Some(refused) = refused_by_headers(request.headers()) {
+        return Err(refused);
     }
+    let bytes = whole(request.into_body(), longest).await?;
+    serde_json::from_slice(&bytes).map_err(|error| bad(&format!("The body is no {what}: {error}")))
 }
 
 fn refused_by_headers(headers: &HeaderMap) -> Option<Response> {

@@ -36,13 +36,9 @@ pub(super) async fn post(
     if app.reader(&token).is_none() {
         return not_found();
     }
-    let sent = match body::of_page(request, LONGEST_BODY).await {
-        Ok(bytes) => bytes,
-        Err(refused) => return refused,
-    };
-    let sent: Sent = match serde_json::from_slice(&sent) {
+    let sent: Sent = match body::of_page(request, LONGEST_BODY, "answer").await {
         Ok(sent) => sent,
-        Err(error) => return bad(&format!("The body is no answer: {error}")),
+        Err(refused) => return refused,
     };
     if let Some(refused) = refused_by_content(&app, &sent) {
         return refused;

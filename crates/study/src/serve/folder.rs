@@ -1,12 +1,12 @@
 //! The study's folder as the server holds it: checked when opened, and found unchanged at every request.
 use super::check::{check_readers, check_study, hex};
+use crate::bounded;
 use crate::error::{Error, Result};
 use crate::format::{FORMAT, Readers, Study};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Longest `study.json` or `readers.json`, in bytes: more than a hundred thousand items.
@@ -111,22 +111,8 @@ fn lock(root: &Path) -> Result<File> {
 }
 
 fn read(path: &Path, at_most: u64) -> Result<Vec<u8>> {
-    let failed = |e: std::io::Error| {
-        error(
-            path,
-            format!("expected a file of the study, found: {e}"),
-            "put the study's folder back as it was made",
-        )
-    };
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > at_most {
-        let found = format!("expected a file of at most {at_most} bytes, found one of {}", metadata.len());
-        return Err(remade(path, &found));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(at_most).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
+    bounded::read(path, at_most)
+        .map_err(|e| remade(path, &format!("expected a file of the study, found: {e}")))
 }
 
 /// The value and the SHA-256 of its file.

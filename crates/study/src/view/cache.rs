@@ -30,7 +30,7 @@ impl Cache {
 
     /// What was kept, if it is whole.
     pub(super) fn read(&self, key: &str) -> Option<Vec<u8>> {
-        let bytes = super::bounded::read(&self.path(key)?, LARGEST_PNG).ok()?;
+        let bytes = crate::bounded::read(&self.path(key)?, LARGEST_PNG).ok()?;
         is_whole(&bytes).then_some(bytes)
     }
 

@@ -1,7 +1,7 @@
 //! One case: the files it has, and its record as it is now.
-use super::bounded;
 use super::head::shape_vox;
 use super::record::Record;
+use crate::bounded;
 use crate::digest::sha256;
 use axum::body::Bytes;
 use std::path::{Path, PathBuf};

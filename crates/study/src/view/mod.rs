@@ -24,10 +24,9 @@ use dataset::Dataset;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use thumbnail::Thumbnails;
 
-mod bounded;
 mod cache;
 mod case;
 mod dataset;
@@ -73,8 +72,6 @@ struct App {
     dataset: Dataset,
     thumbnails: Thumbnails,
     tokens: Tokens,
-    /// One verdict of ours is written at a time. (`lock.rs`: other viewers.)
-    writing: Mutex<()>,
 }
 
 impl Server {
@@ -94,8 +91,7 @@ impl Server {
         let token = hexadecimal(&random);
         let (listener, addr) = listen::bind(options.listen)?;
         let tokens = Tokens::of([sha256(&token).as_str()]);
-        let app =
-            App { dataset, thumbnails: Thumbnails::new(Cache::default()), tokens, writing: Mutex::new(()) };
+        let app = App { dataset, thumbnails: Thumbnails::new(Cache::default()), tokens };
         Ok(Self { listener, addr, token, app: Arc::new(app) })
     }
 

@@ -2,8 +2,8 @@
 //!
 //! A verdict holds for the record it was given on (by SHA-256): a case that is synthesized anew has to be reviewed anew.
 //! Whole after every verdict: written beside and renamed. Two viewers on one dataset see each other's verdicts.
-use super::bounded;
 use super::lock::Lock;
+use crate::bounded;
 use crate::error::Result;
 use crate::problem::file;
 use difftumor_ct::io::write_atomically;

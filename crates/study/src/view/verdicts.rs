@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Longest body, in bytes: a note of 2000 characters, each escaped as a pair of surrogates.
@@ -34,13 +34,9 @@ pub(super) async fn post(
     if app.tokens.index_of(&token).is_none() {
         return not_found();
     }
-    let sent = match body::of_page(request, LONGEST_BODY).await {
-        Ok(bytes) => bytes,
-        Err(refused) => return refused,
-    };
-    let sent: Sent = match serde_json::from_slice(&sent) {
+    let sent: Sent = match body::of_page(request, LONGEST_BODY, "verdict").await {
         Ok(sent) => sent,
-        Err(error) => return bad(&format!("The body is no verdict: {error}")),
+        Err(refused) => return refused,
     };
     if sent.note.chars().count() > LONGEST_NOTE {
         return bad("A note has at most 2000 characters.");
@@ -60,8 +56,6 @@ fn keep(app: &App, sent: Sent) -> Response {
     let at_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     let reviewed =
         Reviewed { verdict: sent.verdict, note: sent.note, record_sha256: sent.record_sha256, at_unix_ms };
-    // Nothing is shared but the right to write.
-    let _writing = app.writing.lock().unwrap_or_else(PoisonError::into_inner);
     match review::put(root, &case.name, reviewed) {
         Ok(()) => Json(json!({ "at_unix_ms": at_unix_ms })).into_response(),
         Err(error) => review_failed(&error),

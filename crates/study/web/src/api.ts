@@ -36,8 +36,7 @@ export class Refused extends Error {}
 
 const PATIENCE_MS = 15_000
 
-/** Throws when the server is away, or slow. */
-export async function ask(path: string, options: RequestInit = {}): Promise<Response> {
+async function ask(path: string, options: RequestInit = {}): Promise<Response> {
   return fetch(path, { ...options, cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) })
 }
 
@@ -68,10 +67,15 @@ export async function volume(id: string): Promise<ArrayBuffer> {
   return (await read(`volumes/${id}.nii.gz`)).arrayBuffer()
 }
 
+/** As the servers take it from their own pages alone. Throws when the server is away, or slow. */
+export async function post(path: string, value: unknown): Promise<Response> {
+  const headers = { 'Content-Type': 'application/json', 'X-Difftumor-Study': '1' }
+  return ask(path, { method: 'POST', headers, body: JSON.stringify(value) })
+}
+
 /** Throws when the server is away. */
 export async function send(answer: Sent): Promise<Outcome> {
-  const headers = { 'Content-Type': 'application/json', 'X-Difftumor-Study': '1' }
-  const reply = await ask('api/answers', { method: 'POST', headers, body: JSON.stringify(answer) })
+  const reply = await post('api/answers', answer)
   if (reply.ok) return { is: 'kept' }
   if (passes(reply.status)) throw new Error(`status ${reply.status}`)
   const body = await reply.clone().json().catch(() => ({}))

@@ -1,5 +1,5 @@
 // What the viewer's server says and takes. Paths are relative: the page lies at /v/TOKEN/.
-import { Refused, ask, read, words } from './api'
+import { Refused, post, read, words } from './api'
 
 const CONFLICT = 409
 
@@ -71,9 +71,7 @@ export async function image(index: number, name: string, signal: AbortSignal): P
 
 /** Throws Changed, Refused, or another error when the server is away. */
 export async function review(index: number, verdict: Verdict, note: string, record_sha256: string): Promise<void> {
-  const headers = { 'Content-Type': 'application/json', 'X-Difftumor-Study': '1' }
-  const body = JSON.stringify({ case: String(index), verdict, note, record_sha256 })
-  const reply = await ask('api/review', { method: 'POST', headers, body })
+  const reply = await post('api/review', { case: String(index), verdict, note, record_sha256 })
   if (reply.status === CONFLICT) throw new Changed(await words(reply))
   if (!reply.ok) throw new Refused(await words(reply))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// Those of the system, and when it is longer or no file: opening a pipe would wait without end.
-pub(super) fn read(path: &Path, longest: u64) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, longest: u64) -> Result<Vec<u8>> {
     if !path.metadata()?.is_file() {
         return Err(Error::other("expected a file, found a folder, a pipe or a device"));
     }
